@@ -1,0 +1,168 @@
+"""Matrix product states: a list of tensors, known to be right-canonical, and its ways in and out of other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.kernels import ExpectationPlan, PackedMPS, compile_products, correlations, evaluate, pack
+from qep_tn.mpo import real_factor
+from qep_tn.operators import Product
+from qep_tn.sites import Sites
+
+if TYPE_CHECKING:
+    import quimb.tensor
+    import tenpy
+
+
+@dataclass(frozen=True, eq=False)
+class MPS:
+    """A normalised matrix product state with open boundaries, right-canonical, orthogonality centre on site 0.
+
+    tensors: one (left, physical, right) array for each site, all real or all complex; the outer bonds have
+        dimension 1. `MPS.from_tensors` brings any tensors into this form.
+    """
+
+    sites: Sites
+    tensors: tuple[NDArray, ...]
+
+    @classmethod
+    def from_tensors(cls, sites: Sites, tensors: Sequence[NDArray]) -> MPS:
+        """Normalise and right-canonicalise tensors of any gauge. Bond dimensions stay, unless redundant."""
+        dtype = np.result_type(float, *tensors)
+        right_canonical: list[NDArray] = []
+        carried = np.eye(1, dtype=dtype)
+        for tensor in reversed(tensors):
+            merged = np.tensordot(tensor.astype(dtype), carried, 1)  # l s [r], [r] c -> l s c
+            left, physical, right = merged.shape
+            q, r = np.linalg.qr(merged.reshape(left, physical * right).conj().T)
+            right_canonical.append(np.ascontiguousarray(q.conj().T).reshape(-1, physical, right))
+            carried = r.conj().T
+        phase = carried[0, 0] / abs(carried[0, 0])
+        right_canonical[-1] = right_canonical[-1] * phase
+        return cls(tuple(sites), tuple(reversed(right_canonical)))
+
+    @classmethod
+    def random(cls, sites: Sites, bond: int, seed: int, dtype: type = float) -> MPS:
+        """A random MPS of at most the given bond dimension."""
+        rng = np.random.default_rng(seed)
+        dimensions = [1] * (len(sites) + 1)
+        for j, site in enumerate(sites[:-1]):
+            dimensions[j + 1] = min(bond, dimensions[j] * site.dimension)
+        for j in range(len(sites) - 1, 0, -1):
+            dimensions[j] = min(dimensions[j], dimensions[j + 1] * sites[j].dimension)
+        tensors = []
+        for j, site in enumerate(sites):
+            shape = (dimensions[j], site.dimension, dimensions[j + 1])
+            tensor = rng.standard_normal(shape).astype(dtype)
+            tensors.append(tensor + 1j * rng.standard_normal(shape) if dtype is complex else tensor)
+        return cls.from_tensors(sites, tensors)
+
+    @property
+    def bond_dimensions(self) -> list[int]:
+        """Dimension of the bonds between sites, length L - 1."""
+        return [tensor.shape[2] for tensor in self.tensors[:-1]]
+
+    @cached_property
+    def _packed(self) -> PackedMPS:
+        return pack(self.tensors)
+
+    def product_expectations(self, products: tuple[Product, ...]) -> NDArray:
+        """Expectation of each product of one-site operators, by one pass of the compiled kernels."""
+        plan, phases = _plan(self.sites, products)
+        return evaluate(plan, self._packed) * phases
+
+    def correlations(self, first: str, second: str) -> NDArray:
+        """All pairs <A_i B_j> of two one-site operators by name, (L, L)."""
+        a, b = ([site.matrix((name,)) for site in self.sites] for name in (first, second))
+        return correlations(self._packed, a, b)
+
+    def overlap(self, other: MPS) -> complex:
+        """<other|self>."""
+        left = np.ones((1, 1))
+        for bra, ket in zip(other.tensors, self.tensors, strict=True):
+            left = np.tensordot(bra.conj(), np.tensordot(left, ket, 1), ((0, 1), (0, 1)))  # [l s] r', [l] [s] r
+        return complex(left[0, 0])
+
+    def schmidt_form(self) -> tuple[list[NDArray], list[NDArray]]:
+        """Right-canonical tensors whose bonds carry the Schmidt basis, and the Schmidt values.
+
+        Returns (tensors, values); values[j] belongs to the bond right of site j, descending, length L - 1.
+        """
+        left_canonical, carried = [], np.eye(1)
+        for tensor in self.tensors:
+            merged = np.tensordot(carried, tensor, 1)  # c [l], [l] s r -> c s r
+            left, physical, right = merged.shape
+            q, carried = np.linalg.qr(merged.reshape(left * physical, right))
+            left_canonical.append(q.reshape(left, physical, -1))
+        tensors, values = [], []
+        for tensor in reversed(left_canonical):
+            merged = np.tensordot(tensor, carried, 1)  # l s [r], [r] c -> l s c
+            left, physical, right = merged.shape
+            u, s, v = np.linalg.svd(merged.reshape(left, physical * right), full_matrices=False)
+            tensors.append(v.reshape(-1, physical, right))
+            values.append(s)
+            carried = u * s
+        tensors[-1] = tensors[-1] * carried[0, 0]
+        return tensors[::-1], values[-2::-1]
+
+    def truncated(self, cutoff: float, max_bond: int) -> MPS:
+        """The state with the Schmidt values below `cutoff`, and all beyond `max_bond`, discarded on every bond."""
+        tensors, values = self.schmidt_form()
+        kept = [max(1, min(max_bond, int((s >= cutoff).sum()))) for s in values]
+        left, right = [1, *kept], [*kept, 1]
+        return MPS.from_tensors(self.sites, [t[:a, :, :b] for t, a, b in zip(tensors, left, right, strict=True)])
+
+    def entanglement_entropy(self) -> NDArray:
+        """Von Neumann entropy (natural logarithm) of each of the L - 1 bonds."""
+        squared = [s[s > 1e-16] ** 2 for s in self.schmidt_form()[1]]
+        return np.array([-(p * np.log(p)).sum() for p in squared])
+
+    def to_dense(self) -> NDArray:
+        """The state vector, site 0 the most significant. For tests on small chains."""
+        vector = np.ones((1, 1))
+        for tensor in self.tensors:
+            vector = np.tensordot(vector, tensor, 1).reshape(-1, tensor.shape[2])  # a [l], [l] s r -> (a s) r
+        return vector[:, 0]
+
+    def to_tenpy(self) -> tenpy.MPS:
+        """The state as a TeNPy MPS without charges, canonical, with its Schmidt values."""
+        from qep_tn.solvers.tenpy_dmrg import to_tenpy
+
+        return to_tenpy(self)
+
+    @classmethod
+    def from_tenpy(cls, sites: Sites, psi: tenpy.MPS) -> MPS:
+        """A TeNPy MPS with open boundaries, made by `to_tenpy` or with its local bases in our order."""
+        from qep_tn.solvers.tenpy_dmrg import from_tenpy
+
+        return from_tenpy(sites, psi)
+
+    def to_quimb(self) -> quimb.tensor.MatrixProductState:
+        """The state as a quimb matrix product state."""
+        from qep_tn.solvers.quimb_dmrg import to_quimb
+
+        return to_quimb(self)
+
+    @classmethod
+    def from_quimb(cls, sites: Sites, psi: quimb.tensor.MatrixProductState) -> MPS:
+        """A quimb matrix product state with open boundaries."""
+        from qep_tn.solvers.quimb_dmrg import from_quimb
+
+        return from_quimb(sites, psi)
+
+
+@lru_cache(maxsize=32)
+def _plan(sites: Sites, products: tuple[Product, ...]) -> tuple[ExpectationPlan, NDArray]:
+    """The compiled plan for some products, and the phases taken out of their imaginary factors."""
+    factors = [[(site, *real_factor(sites[site].matrix(names))) for site, names in product] for product in products]
+    plan = compile_products(
+        [site.dimension for site in sites], [tuple((site, m) for site, _, m in product) for product in factors]
+    )
+    phases = np.array([np.prod([phase for _, phase, _ in product]) for product in factors], complex)
+    return plan, phases if phases.imag.any() else phases.real.copy()

@@ -1,0 +1,146 @@
+"""What DMRG by any library has in common: settings, cold and warm starts, when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import numpy as np
+
+from qep_tn.hamiltonian import Hamiltonian, Theta
+from qep_tn.mpo import energy_and_variance
+from qep_tn.mps import MPS
+from qep_tn.solvers.protocol import GroundState
+
+_COLD_SWEEPS = 3
+_COLD_CUTOFF = 1e-4
+
+
+class Sweeper(Protocol):
+    """A library's engine, at rest between two sweeps."""
+
+    def sweep(self) -> tuple[float, float]:
+        """One sweep to the right and back. Returns the energy and the largest discarded Schmidt weight."""
+
+    def state(self) -> MPS:
+        """The state as it stands."""
+
+
+@dataclass(frozen=True)
+class DMRGSettings:
+    """Settings of a DMRG solver.
+
+    max_bond: largest bond dimension.
+    cutoff: Schmidt values below it are discarded. None follows the `rtol` of a gradient, and is 1e-7 elsewhere.
+    energy_tolerance: a solve has converged when a sweep changes the energy by less than this, or the discarded
+        weight, times the sum of the magnitudes of all coefficients of H; 1e-13 is a few times the rounding error.
+    max_sweeps: of a ground-state search, two-site and one-site sweeps together.
+    seed: of the random MPS of bond dimension 4 that a cold search starts from; a product state could be stuck,
+        because no two-site update of it gains energy from a three-site term.
+    """
+
+    max_bond: int = 128
+    cutoff: float | None = None
+    energy_tolerance: float = 1e-13
+    max_sweeps: int = 60
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_bond < 1:
+            raise ValueError(f"max_bond = {self.max_bond}: a bond dimension is at least 1")
+        if self.cutoff is not None and not 0 < self.cutoff < 1:
+            raise ValueError(f"cutoff = {self.cutoff}: a Schmidt value lies between 0 and 1")
+        if self.max_sweeps < 1:
+            raise ValueError(f"max_sweeps = {self.max_sweeps}: at least one sweep is needed")
+
+    def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
+        raise NotImplementedError
+
+    def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
+        raise NotImplementedError
+
+    @property
+    def schmidt_cutoff(self) -> float:
+        """The cutoff in force."""
+        return 1e-7 if self.cutoff is None else self.cutoff
+
+    @property
+    def local_tolerance(self) -> float:
+        """How far, in amplitude, the eigenvectors of local problems may be off: far below what truncation discards,
+        because the small response to a nudge has to show."""
+        return 1e-3 * self.schmidt_cutoff
+
+    def with_cutoff(self, cutoff: float) -> Self:
+        """The same settings with this cutoff, unless the user chose one."""
+        return self if self.cutoff is not None else replace(self, cutoff=cutoff)
+
+    def with_finer_cutoff(self, factor: float) -> Self:
+        """The same settings with a cutoff smaller by a factor."""
+        return replace(self, cutoff=self.schmidt_cutoff / factor)
+
+    def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
+        """Two-site sweeps until the energy settles to within truncation; then, if the bond dimension is at its limit,
+        one-site sweeps to the variational minimum there. `start` is used if its state is an MPS.
+
+        Raises ValueError for a chain of one site.
+        """
+        if len(H.sites) < 2:
+            raise ValueError(f"{type(self).__name__} needs a chain of at least 2 sites; use ExactDiagonalization")
+        scale = float(np.abs(H.coefficients(theta)).sum()) or 1.0
+        if start is not None and isinstance(start.state, MPS):
+            state, sweeps = start.state, 0
+        else:
+            state, sweeps = self._cold_start(H, theta), _COLD_SWEEPS
+
+        sweeper = self._two_site(H, theta, state, self.schmidt_cutoff, cold=False)
+        energy, change, truncation = np.inf, np.inf, 0.0
+        while change > (tolerance := max(self.energy_tolerance, truncation) * scale) and sweeps < self.max_sweeps:
+            previous, (energy, truncation) = energy, sweeper.sweep()
+            change, sweeps = abs(energy - previous), sweeps + 1
+
+        if truncation > 10 * self.schmidt_cutoff**2:
+            sweeper = self._one_site(H, theta, sweeper.state())
+            tolerance, change = self.energy_tolerance * scale, np.inf
+            while change > tolerance and sweeps < self.max_sweeps:
+                previous, (energy, _) = energy, sweeper.sweep()
+                change, sweeps = abs(energy - previous), sweeps + 1
+        converged = change <= tolerance
+        message = "converged" if converged else (
+            f"the energy still changed by {change:.1e} in sweep {sweeps}; raise max_sweeps or energy_tolerance"
+        )  # fmt: skip
+        return self._result(H, theta, sweeper.state(), truncation, sweeps, converged, message)
+
+    def _cold_start(self, H: Hamiltonian, theta: Theta) -> MPS:
+        """A few sweeps from a random MPS, with a coarse cutoff: an unconverged state is needlessly entangled."""
+        dtype = complex if np.iscomplexobj(H.mpo.fill(H.coefficients(theta)).tensors[0]) else float
+        state = MPS.random(H.sites, min(4, self.max_bond), self.seed, dtype)
+        sweeper = self._two_site(H, theta, state, max(self.schmidt_cutoff, _COLD_CUTOFF), cold=True)
+        for _ in range(_COLD_SWEEPS):
+            sweeper.sweep()
+        return sweeper.state()
+
+    def grow(self, H: Hamiltonian, theta: Theta, start: GroundState) -> GroundState:
+        """One two-site sweep from `start`."""
+        assert isinstance(start.state, MPS)
+        sweeper = self._two_site(H, theta, start.state, self.schmidt_cutoff, cold=False)
+        _, truncation = sweeper.sweep()
+        return self._result(H, theta, sweeper.state(), truncation, 1, False, "one sweep only")
+
+    def sweeps(self, H: Hamiltonian, theta: Theta, start: GroundState) -> Iterator[GroundState]:
+        """One-site sweeps at the bond dimensions of `start`, without end; yields after each."""
+        assert isinstance(start.state, MPS)
+        sweeper = self._one_site(H, theta, start.state)
+        count = 0
+        while True:
+            sweeper.sweep()
+            count += 1
+            yield self._result(H, theta, sweeper.state(), start.truncation_error, count, False, "sweeping")
+
+    def _result(
+        self, H: Hamiltonian, theta: Theta, state: MPS, truncation: float, sweeps: int, converged: bool, message: str
+    ) -> GroundState:
+        energy, variance = energy_and_variance(H.mpo.fill(H.coefficients(theta)), state.tensors)
+        return GroundState(
+            energy, state, H.sites, variance, truncation, tuple(state.bond_dimensions), sweeps, converged, message
+        )
