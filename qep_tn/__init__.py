@@ -1,0 +1,20 @@
+"""Quantum equilibrium propagation on tensor networks: gradients for every coupling of a long quantum chain."""
+
+from qep_tn import models
+from qep_tn.hamiltonian import Hamiltonian
+from qep_tn.losses import Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
+from qep_tn.mps import MPS
+from qep_tn.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
+from qep_tn.propagation import DegenerateGroundStateWarning, Gradient, gradient, response_matrix
+from qep_tn.sites import Site, boson, bosons, qubit, qubits, spin, spins
+from qep_tn.solvers import ExactDiagonalization, FreeFermion, GroundState, QuimbDMRG, TenpyDMRG
+from qep_tn.tasks.explore import Exploration, explore_phases
+
+from qep_tn._version import __version__
+
+__all__ = [
+    "MPS", "Create", "DegenerateGroundStateWarning", "Destroy", "ExactDiagonalization", "Expectation", "Exploration",
+    "FreeFermion", "FunctionLoss", "Gradient", "GroundState", "Hamiltonian", "Loss", "Magnitude", "MeanSquaredError",
+    "Number", "Operator", "QuimbDMRG", "Site", "Sm", "Sp", "Sx", "Sy", "Sz", "TenpyDMRG", "X", "Y", "Z", "boson",
+    "bosons", "explore_phases", "gradient", "local", "models", "qubit", "qubits", "response_matrix", "spin", "spins",
+]  # fmt: skip
