@@ -1,0 +1,225 @@
+"""The configuration of a run, as typed and checked settings, and what is built from it.
+
+One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [verify]. Every key has a
+default but `model.name`; unknown keys are errors. The seed of everything random is `solver.seed`. A field's
+description is what messages say about its values. Nothing here executes code from a file, except the function that
+`model.name = "package.module:function"` names. `qep_tn.config_file` reads and writes the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+
+from qep_tn.expressions import parse_loss
+from qep_tn.hamiltonian import Hamiltonian
+from qep_tn.losses import Loss
+from qep_tn.models import MODELS
+
+if TYPE_CHECKING:
+    from qep_tn.solvers.protocol import Solver
+
+SolverName = Literal["auto", "exact", "free_fermion", "tenpy", "quimb"]
+Scheme = Literal["symmetric", "one-sided", "linear-response"]
+
+# in the bulk of a chain of any length; the published phase exploration measures it at L = 128: X(62) * X(66)
+BULK_CORRELATION = "X(L // 2 - 2) * X(L // 2 + 2)"
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """Which Hamiltonian. A "package.module:function" gets the keys that are given, and may have keys of its own."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, bool | int | float | str | list[bool | int | float | str]] = Field(init=False)
+
+    name: str = Field(description=f'a model ({", ".join(MODELS)}) or "package.module:function"')
+    L: int = Field(default=10, ge=1, le=10_000, description="a number of sites, 1 to 10000")
+    local: bool = Field(default=False, description="true (one coupling a term) or false (uniform)")
+    periodic: bool = Field(default=False, description="true (a ring) or false (an open chain)")
+
+
+class SolverSection(Section):
+    """How ground states are found. Settings that a solver does not have are left out; None is its own default."""
+
+    name: SolverName = Field(default="auto", description="'auto', 'exact', 'free_fermion', 'tenpy' or 'quimb'")
+    max_bond: int | None = Field(default=None, ge=1, description="a bond dimension, 1 or more")
+    cutoff: float | None = Field(default=None, gt=0, lt=1, description="a Schmidt value between 0 and 1")
+    energy_tolerance: float | None = Field(default=None, gt=0, description="a positive number")
+    max_sweeps: int | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    seed: int = Field(default=0, ge=0, description="a whole number, 0 or more")
+
+
+class PropagationSection(Section):
+    """How gradients are taken; see `qep_tn.gradient`."""
+
+    objective: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'abs(X(2) * X(6))'")
+    rtol: float = Field(default=1e-4, gt=0, lt=1, description="a relative error between 0 and 1")
+    beta: PositiveFloat | Literal["auto"] = Field(default="auto", description="'auto' or a positive nudge strength")
+    scheme: Scheme = Field(default="symmetric", description="'symmetric', 'one-sided' or 'linear-response'")
+
+
+class GradientSection(PropagationSection):
+    """The gradient of an objective with respect to every coupling."""
+
+
+class ExploreSection(PropagationSection):
+    """A walk through the phase diagram along the gradient; see `qep_tn.explore_phases`."""
+
+    objective: str = Field(
+        default=f"abs({BULK_CORRELATION})", description="an operator as in Python, such as 'abs(X(2) * X(6))'"
+    )
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
+    direction: Literal["maximize", "minimize"] = Field(default="maximize", description="'maximize' or 'minimize'")
+    train: list[str] | None = Field(default=None, description="a list of parameter names, such as ['g_x']")
+    steps: int = Field(default=40, ge=0, description="a whole number, 0 or more")
+    rate: float = Field(default=0.1, gt=0, description="a positive step length, in units of energy")
+
+
+class VerifySection(Section):
+    """All solvers side by side on a chain short enough for exact diagonalization; see `qep_tn.tasks.verify`."""
+
+    L: int | None = Field(default=None, ge=1, le=14, description="a number of sites, 1 to 14")
+    objective: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'X(2) * X(6)'")
+
+
+class Config(Section):
+    """All sections of a file."""
+
+    model: ModelSection
+    parameters: dict[str, float | list[float]] = {}
+    solver: SolverSection = SolverSection()
+    gradient: GradientSection = GradientSection()
+    explore: ExploreSection = ExploreSection()
+    verify: VerifySection = VerifySection()
+    versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
+
+    PARAMETER: ClassVar[str] = "a finite number, or a list of them with one for each coupling"
+
+    @property
+    def verified_length(self) -> int | None:
+        """Number of sites that verify takes: verify.L, else the model's or at most 10; None leaves it to a function."""
+        if self.verify.L is None and self.model.name not in MODELS and "L" not in self.model.model_fields_set:
+            return None
+        return self.verify.L or min(self.model.L, 10)
+
+
+def hamiltonian(config: Config, L: int | None = None) -> Hamiltonian:
+    """The Hamiltonian of the configured model, on L sites if L is given. Raises ValueError if there is none."""
+    section = config.model
+    keywords = section.model_dump(exclude={"name"}, exclude_unset=":" in section.name)
+    if L is not None:
+        keywords["L"] = L
+    function = _model_function(section.name)
+    if section.name in MODELS:
+        return function(**keywords)
+    try:
+        H = function(**keywords)
+    except Exception as error:
+        raise ValueError(f"[model] {section.name} failed: {type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(H, Hamiltonian):
+        raise ValueError(f"[model] {section.name} gave a {type(H).__name__}; it must return a qep_tn.Hamiltonian")
+    return H
+
+
+def theta(config: Config, H: Hamiltonian, shortened: bool = False) -> dict[str, Any]:
+    """Values of all parameters of H: name -> float or array. One number for an array parameter makes it uniform.
+
+    shortened: H may have fewer sites than configured; it gets the first values of every list.
+    """
+    given = config.parameters
+    if unknown := next((name for name in given if name not in H.parameters), None):
+        raise ValueError(f"[parameters] {unknown}: {hint('unknown parameter', unknown, H.parameters)}")
+    if missing := [name for name in H.parameters if name not in given]:
+        raise ValueError(f"[parameters] {missing[0]}: missing; give {Config.PARAMETER}")
+    values: dict[str, Any] = {}
+    for name, operators in H.parameters.items():
+        value = given[name]
+        if isinstance(operators, tuple):
+            listed = value if isinstance(value, list) else [value] * len(operators)
+            if len(listed) < len(operators) or (len(listed) > len(operators) and not shortened):
+                raise ValueError(f"[parameters] {name}: has {len(listed)} values for {len(operators)} couplings")
+            values[name] = np.array(listed[: len(operators)], float)
+        elif isinstance(value, list):
+            raise ValueError(
+                f"[parameters] {name}: has {len(value)} values but is one coupling; set [model] local = true"
+            )
+        else:
+            values[name] = float(value)
+    return values
+
+
+def loss(text: str, H: Hamiltonian, section: str) -> Loss:
+    """The loss that a section's objective describes; L stands for the number of sites.
+
+    Raises ValueError if it cannot be read, leaves the chain or is not Hermitian.
+    """
+    place = f"[{section}] objective"
+    try:
+        parsed = parse_loss(text, L=len(H.sites))
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+    for operator in parsed.observables:
+        operator.check(H.sites, place)
+    return parsed
+
+
+def solver(config: Config, H: Hamiltonian) -> Solver:
+    """The configured solver. "auto" is exact diagonalization on up to 12 sites, else TeNPy."""
+    from qep_tn import solvers
+    from qep_tn.solvers.choice import default_solver
+
+    named = {
+        "exact": solvers.ExactDiagonalization,
+        "free_fermion": solvers.FreeFermion,
+        "tenpy": solvers.TenpyDMRG,
+        "quimb": solvers.QuimbDMRG,
+    }
+    section = config.solver
+    chosen = type(default_solver(H)) if section.name == "auto" else named[section.name]
+    fields = {field.name for field in dataclasses.fields(chosen)}
+    return chosen(**section.model_dump(include=fields, exclude_none=True))
+
+
+def _model_function(name: str) -> Any:
+    if name in MODELS:
+        return MODELS[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ValueError(
+            f"[model] name: {hint(f'{name!r} is an unknown model', name, MODELS)}, or 'package.module:function'"
+        )
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        problem = f"{type(error).__name__}: {first_line(error)}"
+        raise ValueError(
+            f"[model] name: {name!r} cannot be imported, {problem}; is its folder on PYTHONPATH?"
+        ) from error
+    if not callable(function):
+        raise ValueError(
+            f"[model] name: {name!r} is a {type(function).__name__}; it must be a function that returns a Hamiltonian"
+        )
+    return function
+
+
+def hint(problem: str, name: str, known: Mapping[str, Any]) -> str:
+    """The problem with a name, and the known name that is nearest, or all of them."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"{problem}; did you mean {close[0]!r}?" if close else f"{problem}; known are {', '.join(known)}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's message."""
+    return (str(error).splitlines() or ["no message"])[0]

@@ -1,0 +1,215 @@
+"""Configuration files: what they come to, and what is said about mistakes in them."""
+
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qep_tn import config as build
+from qep_tn.config_file import load, to_toml
+from qep_tn.losses import Magnitude
+from qep_tn.operators import X
+from qep_tn.solvers import ExactDiagonalization, FreeFermion, QuimbDMRG, TenpyDMRG
+
+MODEL = '[model]\nname = "cluster_ising"\n'
+PARAMETERS = "[parameters]\ng_x = 1.5\ng_zz = 0.5\ng_zxz = 1\n"
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+positive = st.floats(min_value=1e-300, max_value=1e300)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        file = tmp_path / "chain.toml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def refusal(call):
+    with pytest.raises(ValueError, match=r".") as caught:
+        call()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def test_every_key_but_the_model_name_has_a_default(written):
+    config = load(written(MODEL))
+    assert config.explore.steps == 40
+    assert config.gradient.beta == "auto"
+    assert config.solver.seed == 0
+
+
+def test_the_configuration_of_the_design_gives_its_model_couplings_and_objective(written):
+    text = MODEL + "L = 128\n" + PARAMETERS + '[solver]\nname = "tenpy"\nmax_bond = 64\n'
+    config = load(written(text + '[explore]\nobjective = "abs(X(62) * X(66))"\ntrain = ["g_x", "g_zz"]\nrate = 0.1\n'))
+    H = build.hamiltonian(config)
+    assert len(H.sites) == 128
+    assert build.theta(config, H) == {"g_x": 1.5, "g_zz": 0.5, "g_zxz": 1.0}
+    assert build.loss(config.explore.objective, H, "explore") == Magnitude(X(62) * X(66))
+    assert build.solver(config, H) == TenpyDMRG(max_bond=64)
+
+
+def test_one_number_makes_an_array_parameter_uniform(written):
+    config = load(written(MODEL + "L = 4\nlocal = true\n[parameters]\ng_x = [1, 2, 3, 4.5]\ng_zz = 0.5\ng_zxz = 0\n"))
+    theta = build.theta(config, build.hamiltonian(config))
+    np.testing.assert_array_equal(theta["g_x"], [1, 2, 3, 4.5])
+    np.testing.assert_array_equal(theta["g_zz"], [0.5] * 3)
+    np.testing.assert_array_equal(theta["g_zxz"], [0, 0])
+
+
+def test_auto_is_exact_up_to_twelve_sites_and_tenpy_beyond(written):
+    for length, solver in ((12, ExactDiagonalization), (13, TenpyDMRG)):
+        config = load(written(MODEL + f"L = {length}\n[solver]\nseed = 7\n"))
+        chosen = build.solver(config, build.hamiltonian(config))
+        assert isinstance(chosen, solver)
+        assert chosen.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "solver"),
+    [
+        ("exact", ExactDiagonalization),
+        ("free-fermion", FreeFermion),
+        ("free_fermion", FreeFermion),
+        ("quimb", QuimbDMRG),
+    ],
+)
+def test_solver_option_overrides_the_file(written, name, solver):
+    config = load(written(MODEL + '[solver]\nname = "tenpy"\nmax_bond = 32\n'), solver=name)
+    assert isinstance(build.solver(config, build.hamiltonian(config)), solver)
+
+
+def test_a_model_may_be_a_function_of_any_package(written, tmp_path, monkeypatch):
+    (tmp_path / "my_models.py").write_text(
+        "from qep_tn.models import xxz\n\ndef dimerized(L, ratio, ring=False):\n    return xxz(2 * L, periodic=ring)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)
+    text = '[model]\nname = "my_models:dimerized"\nL = 3\nratio = 0.5\nring = true\n'
+    assert len(build.hamiltonian(load(written(text))).sites) == 6
+    wrong = load(written(text.replace("ratio", "rato")))
+    assert "my_models:dimerized failed: TypeError" in refusal(lambda: build.hamiltonian(wrong))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "[model] name: missing"),
+        ("[explore\n", "is not valid TOML"),
+        (MODEL + "[explore]\nrtae = 1\n", "[explore] rtae: unknown key; did you mean 'rate'?"),
+        (MODEL + "[explor]\nrate = 1\n", "explor: unknown section; did you mean 'explore'?"),
+        ("rate = 0.1\n" + MODEL, "rate: unknown section; did you mean explore.rate?"),
+        (MODEL + "size = 3\n", "[model] size: unknown key; known are name, L, local, periodic"),
+        ("[model]\nname = 3\n", "[model] name: must be a model (cluster_ising, "),
+        (MODEL + "L = 12.0\n", "[model] L: must be a number of sites, 1 to 10000, not 12.0"),
+        (MODEL + "L = 9999999999999999999\n", "[model] L: must be a number of sites, 1 to 10000"),
+        (MODEL + "local = 1\n", "[model] local: must be true (one coupling a term) or false"),
+        (MODEL + "[explore]\nsteps = true\n", "[explore] steps: must be a whole number, 0 or more, not True"),
+        (MODEL + "[explore]\nsteps = -1\n", "[explore] steps: must be a whole number, 0 or more, not -1"),
+        (MODEL + "[explore]\nrate = nan\n", "[explore] rate: must be a positive step length, in units"),
+        (MODEL + "[explore]\nrate = '0.1'\n", "[explore] rate: must be a positive step length"),
+        (MODEL + "[explore]\nbeta = 'small'\n", "[explore] beta: must be 'auto' or a positive nudge strength"),
+        (MODEL + "[explore]\ntrain = 'g_x'\n", "[explore] train: must be a list of parameter names"),
+        (MODEL + "[gradient]\nscheme = 'forward'\n", "[gradient] scheme: must be 'symmetric', 'one-sided' or"),
+        (MODEL + "[parameters]\ng_x = inf\n", "[parameters] g_x: must be a finite number"),
+        (MODEL + "[parameters]\ng_x = [1, 'a']\n", "[parameters] g_x: must be a finite number, or a list of them"),
+        (MODEL + "[solver]\nname = 'dmrg'\n", "[solver] name: must be 'auto', 'exact', 'free_fermion'"),
+        ("explore = 3\n" + MODEL, "[explore] must be a section with keys, not 3"),
+    ],
+)
+def test_mistakes_in_a_file_are_named_with_their_place(written, text, message):
+    file = written(text)
+    assert refusal(lambda: load(file)).startswith(f"{file}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MODEL, "[parameters] g_x: missing"),
+        (MODEL + PARAMETERS + "g_xx = 1\n", "[parameters] g_xx: unknown parameter; did you mean 'g_x'?"),
+        (MODEL + PARAMETERS.replace("1.5", "[1, 2]"), "[parameters] g_x: has 2 values"),
+        (
+            MODEL + "local = true\n" + PARAMETERS.replace("1.5", "[1]"),
+            "[parameters] g_x: has 1 values",
+        ),
+        (
+            "[model]\nname = 'cluster-ising'\n",
+            "[model] name: 'cluster-ising' is an unknown model; did you mean 'cluster_ising'",
+        ),
+        ("[model]\nname = 'no.such:model'\n", "[model] name: 'no.such:model' cannot be imported, ModuleNotFoundError"),
+        ("[model]\nname = 'os:sep'\n", "[model] name: 'os:sep' is a str; it must be a function"),
+        ("[model]\nname = 'os:getcwd'\n", "[model] os:getcwd gave a str; it must return a qep_tn.Hamiltonian"),
+        (MODEL + "L = 2\n", "cluster_ising(L=2): an open chain of this model needs"),
+    ],
+)
+def test_parameters_and_model_must_fit(written, text, message):
+    config = load(written(text))
+    assert refusal(lambda: build.theta(config, build.hamiltonian(config))).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ("X(10)", "site 10 is out of range, the chain has sites 0..9"),
+        ("1j * X(3)", "1j * X(3) is not Hermitian"),
+        ("Create(3)", "site 3: a qubit has no operator 'Create'"),
+        ("X(3", "'X(3', position 2: '(' was never closed"),
+    ],
+)
+def test_objectives_must_be_observables_of_the_chain(written, objective, message):
+    H = build.hamiltonian(load(written(MODEL)))
+    said = refusal(lambda: build.loss(objective, H, "explore"))
+    assert said.startswith("[explore] objective")
+    assert message in said
+
+
+def test_set_overrides_any_key_with_a_toml_value_or_a_plain_string(written):
+    overrides = ["explore.steps=5", "explore.objective=X(3) * X(5)", 'explore.train=["g_x"]', "parameters.g_x=-2"]
+    config = load(written(MODEL + PARAMETERS), overrides)
+    assert config.explore.steps == 5
+    assert config.explore.objective == "X(3) * X(5)"
+    assert config.explore.train == ["g_x"]
+    assert config.parameters["g_x"] == -2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("explore.rtae=1", "--set: [explore] rtae: unknown key; did you mean 'rate'?"),
+        ("steps=5", "--set: steps: unknown section; did you mean explore.steps?"),
+        ("explore.rate=nan", "--set: [explore] rate: must be a positive step length"),
+        ("explore.steps=many", "--set: [explore] steps: must be a whole number, 0 or more, not 'many'"),
+        ("explore.steps", "--set explore.steps: write section.key=value"),
+        ("model.name.first=1", "--set model.name.first: name has no keys"),
+        ("explore.rate=1\nsteps=3", "--set: [explore] rate: must be a positive step length"),
+    ],
+)
+def test_mistakes_in_set_are_named_as_such(written, override, message):
+    assert refusal(lambda: load(written(MODEL), [override])).startswith(message)
+
+
+@given(
+    g=st.one_of(finite, st.lists(finite, max_size=4)),
+    parameter=st.text(st.characters(codec="utf-8"), max_size=8),
+    objective=st.text(st.characters(codec="utf-8"), max_size=20),
+    rate=positive,
+    beta=st.one_of(st.just("auto"), positive),
+    train=st.one_of(st.none(), st.lists(st.text(st.characters(codec="utf-8"), max_size=5))),
+)
+def test_a_written_configuration_reads_back_equal(tmp_path_factory, g, parameter, objective, rate, beta, train):
+    explore = {"objective": objective, "rate": rate, "beta": beta, "train": train}
+    config = build.Config.model_validate(
+        {"model": {"name": "xxz", "local": True}, "parameters": {parameter: g}, "explore": explore}
+    )
+    file = tmp_path_factory.mktemp("written") / "config.toml"
+    text = to_toml(config, {"qep_tn": "1.0"})
+    file.write_text(text, "utf-8", newline="")
+    assert load(file) == config.model_copy(update={"versions": {"qep_tn": "1.0"}})
+    assert tomllib.loads(text)["solver"]["seed"] == 0
