@@ -1,0 +1,190 @@
+"""A run's folder: config.toml, history.nc, state.h5, summary.json, run.log and figures/.
+
+Every file is written beside its old version and put in its place at once, history.nc before state.h5. A run
+that is killed at any moment leaves both in step: state.h5 says how many rows of history.nc count.
+Files are data only; reading them never executes code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from qep_tn.sites import Sites
+from qep_tn.solvers.protocol import GroundState
+from qep_tn.state_file import read_state, write_state
+
+_DISTRIBUTIONS = ("qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb")
+
+logger = logging.getLogger("qep_tn")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, open for writing.
+
+    path: the folder.
+    resumed: whether the run goes on from what the folder holds.
+    """
+
+    path: Path
+    resumed: bool
+    log: logging.FileHandler
+
+    @classmethod
+    def create(cls, path: str | Path, config_text: str = "", resume: bool = False) -> RunFolder:
+        """Make the folder, or with `resume` open one, and start its run.log.
+
+        config_text: the resolved configuration (TOML), written to config.toml.
+        Raises ValueError if the folder cannot be written, is in use without `resume`, holds nothing to resume, or
+        was made with another configuration; the number of steps may change.
+        """
+        folder = Path(path)
+        try:
+            if resume and not (folder / "config.toml").exists():
+                raise ValueError(f"{folder} holds no run to resume; leave out --resume, or name the run with --out")
+            if not resume and folder.exists() and any(folder.iterdir()):
+                raise ValueError(f"{folder} is not empty; go on with --resume, or choose another folder with --out")
+            if resume:
+                _check_configuration(folder, config_text)
+            (folder / "figures").mkdir(parents=True, exist_ok=True)
+            _replace(folder / "config.toml", lambda temporary: temporary.write_text(config_text))
+            handler = logging.FileHandler(folder / "run.log")
+        except OSError as error:
+            raise ValueError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from None
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.info("%s in %s", "resumed" if resume else "started", folder)
+        return cls(folder, resume, handler)
+
+    def close(self) -> None:
+        """End run.log."""
+        logger.removeHandler(self.log)
+        self.log.close()
+
+    def save(self, history: xr.Dataset, state: GroundState, extra: Mapping[str, ArrayLike | str]) -> None:
+        """Replace history.nc and state.h5.
+
+        state: the newest converged state.
+        extra: what else the next step uses; `extra["step"]` is how many rows of the history are done.
+        """
+        _replace(self.path / "history.nc", lambda temporary: history.to_netcdf(temporary, engine="h5netcdf"))
+        _replace(self.path / "state.h5", lambda temporary: write_state(temporary, state, extra))
+
+    def load_state(self, sites: Sites) -> tuple[GroundState, dict[str, Any]] | None:
+        """The saved state and `extra`; None if this run starts from the beginning.
+
+        Raises ValueError if state.h5 is damaged or of another model.
+        """
+        file = self.path / "state.h5"
+        if not self.resumed or not file.exists():
+            return None
+        return read_state(file, sites)
+
+    def load_history(self, step: int) -> xr.Dataset:
+        """The first `step` rows of history.nc. Raises ValueError if it is damaged or shorter."""
+        file = self.path / "history.nc"
+        history = _read_history(file)
+        if history.sizes.get("step", 0) < step:
+            raise ValueError(f"{file} has fewer than the {step} steps of state.h5; start again with another --out")
+        return history.isel(step=slice(step))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json: `summary`, the versions of the libraries, and the platform."""
+        complete = {**summary, "versions": versions(), "platform": platform.platform()}
+        text = json.dumps(complete, indent=2, default=_plain) + "\n"
+        _replace(self.path / "summary.json", lambda temporary: temporary.write_text(text))
+
+
+def load(run_dir: str | Path) -> xr.Dataset:
+    """The history of a run, with the entries of its summary as attributes.
+
+    Raises ValueError if the folder holds no history, or a file is damaged.
+    """
+    folder = Path(run_dir)
+    history = _read_history(folder / "history.nc")
+    file = folder / "summary.json"
+    if file.exists():  # an unfinished run has none
+        try:
+            history.attrs |= json.loads(file.read_text())
+        except (ValueError, TypeError):
+            raise ValueError(f"{file} is not a summary of a run; delete it, and go on with --resume") from None
+    return history
+
+
+def versions() -> dict[str, str]:
+    """Versions of this library and of those that it computes with, and of Python."""
+    found = {"python": platform.python_version()}
+    for distribution in _DISTRIBUTIONS:
+        name = distribution.removeprefix("physics-")
+        try:
+            found[name] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _read_history(file: Path) -> xr.Dataset:
+    if not file.exists():
+        raise ValueError(f"{file} does not exist; give the folder of a run")
+    try:
+        return xr.load_dataset(file, engine="h5netcdf")
+    except (OSError, KeyError, ValueError, RuntimeError):
+        raise ValueError(f"{file} is damaged or not a history; start again with another folder, --out") from None
+
+
+def _check_configuration(folder: Path, config_text: str) -> None:
+    try:
+        saved = tomllib.loads((folder / "config.toml").read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / 'config.toml'} is damaged ({error}); start another run with --out") from None
+    old, new = _entries(saved), _entries(tomllib.loads(config_text))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key) and not key.endswith(".steps") and not key.startswith("versions."):
+            raise ValueError(
+                f"--resume with {key} = {new.get(key)!r}, but the run in {folder} was made with {old.get(key)!r}; "
+                f"restore it, or start another run with --out"
+            )
+
+
+def _entries(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested table as one level, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _entries(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    """Write a file such that at every moment either the old or the new one is there, whole and on disk."""
+    temporary = file.with_name(f".{file.name}.new")
+    write(temporary)
+    _to_disk(temporary)
+    os.replace(temporary, file)
+    _to_disk(file.parent)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy numbers and arrays, and anything else, as JSON has them."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -1,0 +1,1 @@
+"""What a researcher asks of the library, one file a task."""
