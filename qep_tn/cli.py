@@ -1,0 +1,220 @@
+"""The command line, `qep-tn`: one verb a task, one TOML file a run.
+
+Exit status: 0 done; 2 the input was wrong, and one line on stderr says what, where and the remedy; 3 it ran, but the
+result did not converge or is not to be trusted; 130 interrupted, with everything up to the last step saved.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+if TYPE_CHECKING:  # what takes long to import is imported when it is needed: help and mistakes answer at once
+    from qep_tn.config import Config, PropagationSection
+    from qep_tn.hamiltonian import Hamiltonian
+    from qep_tn.losses import Loss
+    from qep_tn.results import RunFolder
+    from qep_tn.solvers.protocol import Solver
+
+DONE, WRONG_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+
+logger = logging.getLogger("qep_tn")
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Equilibrium propagation with quantum many-body ground states.",
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run, as a TOML file.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in explore.steps=5.")]
+SolverName = Annotated[str | None, typer.Option("--solver", help="auto, exact, free-fermion, tenpy or quimb.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; runs/CONFIG-VERB by default.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from what the folder holds.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, sys.argv by default, and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    logging.captureWarnings(True)  # into run.log: stderr is for progress, and for the one line that says what is wrong
+    try:
+        status = app(given, standalone_mode=False, prog_name="qep-tn")
+    except typer.TyperException as error:
+        return _failed(WRONG_INPUT, f"{error.format_message()} Try qep-tn --help.")
+    except _InterruptedError as error:
+        again = shlex.join(["qep-tn", *given, *([] if "--resume" in given else ["--resume"])])
+        return _failed(INTERRUPTED, f"interrupted; every finished step is in {error}; go on with: {again}")
+    except _NotConvergedError as error:
+        return _failed(NOT_CONVERGED, str(error))
+    except (ValueError, OSError) as error:
+        return _failed(WRONG_INPUT, str(error))
+    finally:
+        logging.captureWarnings(False)
+    if status == INTERRUPTED:
+        return _failed(INTERRUPTED, "interrupted before the run began; nothing was saved")
+    return int(status or DONE)
+
+
+@app.command()
+def gradient(
+    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
+) -> None:
+    """Gradient of an objective with respect to every coupling."""
+    with _run("gradient", config, overrides, solver, out, resume) as run:
+        from qep_tn import propagation
+        from qep_tn.history import History
+        from qep_tn.report import gradient_summary, gradient_table
+
+        began = time.perf_counter()
+        g = propagation.gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
+        seconds = time.perf_counter() - began
+        history = History(run.H)
+        history.add(run.theta, g, np.ones(len(run.H.couplings), bool), seconds)
+        run.folder.save(history.dataset(), g.free, {"step": len(history)})
+        run.folder.write_summary(gradient_summary(g, seconds))
+        print(gradient_table(run.H, g, seconds), f"results in {run.folder.path}", sep="\n")
+        if not g.trustworthy:
+            raise _NotConvergedError(g.message)
+        if not g.converged:
+            missed = f"relative error {g.relative_error:.1e} is above rtol = {run.config.gradient.rtol:g}"
+            raise _NotConvergedError(f"{missed}; raise rtol or the solver's max_bond, or leave beta to 'auto'")
+
+
+@app.command()
+def explore(
+    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
+) -> None:
+    """Walk through the phase diagram along the gradient of an objective."""
+    with _run("explore", config, overrides, solver, out, resume) as run:
+        from qep_tn.plots import plot_run
+        from qep_tn.tasks.explore import explore_phases
+
+        section = run.config.explore
+        walk = explore_phases(
+            run.H, run.theta, run.loss, direction=section.direction, train=section.train, steps=section.steps,
+            rate=section.rate, solver=run.solver, run=run.folder, **_accuracy(section),
+        )  # fmt: skip
+        plot_run(run.folder.path)
+        first, last = (float(walk.history["loss"][row]) for row in (0, -1))
+        print(
+            f"{walk.message}; loss {first:.6g} at the first point, {last:.6g} at the last; results in {run.folder.path}"
+        )
+        if not walk.converged:
+            raise _NotConvergedError(walk.message)
+
+
+@app.command()
+def verify(
+    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
+) -> None:
+    """Every solver beside exact diagonalization on a short chain of the model, or the one that is named."""
+    with _run("verify", config, overrides, solver, out, resume) as run:
+        from qep_tn.report import verification_summary
+        from qep_tn.tasks import verify as task
+
+        settings = run.config.solver
+        solvers = None if settings.name == "auto" else (run.solver,)
+        verification = task.verify(run.H, run.theta, run.loss, solvers=solvers, seed=settings.seed)
+        run.folder.write_summary(verification_summary(verification))
+        print(verification.table(), f"results in {run.folder.path}", sep="\n")
+        if not verification.passed:
+            raise _NotConvergedError("verification failed: see the rows marked FAILED in the table")
+
+
+@app.command()
+def plot(folder: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's folder.")]) -> None:
+    """Redraw the figures of a run from its folder."""
+    from qep_tn.plots import plot_run
+
+    for file in plot_run(folder):
+        print(file)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a verb works with: all of it checked, nothing of it computed yet."""
+
+    config: Config
+    H: Hamiltonian
+    theta: dict[str, Any]
+    loss: Loss
+    solver: Solver
+    folder: RunFolder
+
+
+@contextmanager
+def _run(
+    verb: str, file: Path, overrides: list[str] | None, solver: str | None, out: Path | None, resume: bool
+) -> Iterator[_Run]:
+    """Build what a configuration describes, open the run's folder, and close it whatever happens in between."""
+    from qep_tn import config as build
+    from qep_tn.config_file import load, to_toml
+
+    config = load(file, overrides or (), solver)
+    try:
+        H = build.hamiltonian(config, config.verified_length if verb == "verify" else None)
+        theta = build.theta(config, H, shortened=verb == "verify")
+        loss = build.loss(getattr(config, verb).objective, H, verb)
+        chosen = build.solver(config, H)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    from qep_tn.results import RunFolder, versions
+
+    folder = RunFolder.create(out or Path("runs") / f"{file.stem}-{verb}", to_toml(config, versions()), resume)
+    warnings = logging.getLogger("py.warnings")
+    warnings.addHandler(folder.log)
+    auto = " (auto)" if config.solver.name == "auto" else ""
+    logger.info("%s of %r by %s", verb, H, "every solver" if auto and verb == "verify" else f"{chosen!r}{auto}")
+    try:
+        yield _Run(config, H, theta, loss, chosen, folder)
+    except KeyboardInterrupt:
+        logger.info("interrupted")
+        raise _InterruptedError(folder.path) from None
+    except np.linalg.LinAlgError as error:  # a ValueError, but not about the input
+        raise _NotConvergedError(f"linear algebra failed: {error}; lower max_bond, or take another solver") from error
+    except ValueError:
+        logger.exception("refused")
+        _leave_as_found(folder)
+        raise
+    finally:
+        warnings.removeHandler(folder.log)
+        folder.close()
+
+
+def _leave_as_found(folder: RunFolder) -> None:
+    """Remove what a new run that was refused has written, so that the mended one can have its folder."""
+    if folder.resumed or (folder.path / "state.h5").exists():
+        return
+    for name in ("config.toml", "run.log"):
+        (folder.path / name).unlink(missing_ok=True)
+    with suppress(OSError):  # what is not empty stays
+        (folder.path / "figures").rmdir()
+        folder.path.rmdir()
+
+
+def _accuracy(section: PropagationSection) -> dict[str, Any]:
+    return {"rtol": section.rtol, "beta": section.beta, "scheme": section.scheme}
+
+
+class _InterruptedError(Exception):
+    """Ctrl-C in a run; says which folder."""
+
+
+class _NotConvergedError(Exception):
+    """The run is over, and its result is not to be trusted; says why."""
+
+
+def _failed(status: int, message: str) -> int:
+    print("qep-tn:", " ".join(message.split()), file=sys.stderr)
+    return status

@@ -1,0 +1,249 @@
+"""The command line as its users meet it: results, exit status, one line for a mistake, Ctrl-C and resume."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qep_tn.cli import main
+from qep_tn.results import load
+
+CONFIG = """\
+[model]
+name = "cluster_ising"
+L = 6
+[parameters]
+g_x = 1.2
+g_zz = 0.5
+g_zxz = 0.7
+[explore]
+steps = 3
+train = ["g_x", "g_zz"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chain.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def qep_tn(*arguments):
+    """The command line as a process of its own."""
+    program = [sys.executable, "-c", "import sys; from qep_tn.cli import main; sys.exit(main())"]
+    return subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def assert_refused(capsys, arguments, *said):
+    """Exit status 2 at once, one line on stderr that says these things, nothing on stdout."""
+    began = time.perf_counter()
+    assert main(arguments) == 2
+    assert time.perf_counter() - began < 5  # most of it is imports, on a busy machine
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("qep-tn: ")
+    for text in said:
+        assert text in printed.err
+
+
+def test_gradient_prints_a_table_and_writes_its_folder(capsys):
+    assert main(["gradient", "chain.toml", "--set", "model.local=true", "--out", "g"]) == 0
+    printed = capsys.readouterr().out
+    assert "g_zz[4]" in printed
+    assert "trustworthy     yes" in printed
+    assert "relative error" in printed
+    history, summary = load("g"), json.loads(Path("g/summary.json").read_text())
+    assert history["gradient_g_x"].shape == (1, 6)
+    assert summary["trustworthy"]
+    assert summary["value"] == pytest.approx(float(history["loss"][0]))
+
+
+def test_gradient_table_lists_the_largest_components_only(capsys):
+    arguments = ["gradient", "chain.toml", "--set", "model.local=true", "--set", "model.L=10"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert sum(line.startswith("g_") for line in printed.splitlines()) == 20
+    assert "7 smaller ones, all in history.nc" in printed
+
+
+@pytest.mark.parametrize("solver", ["exact", "free-fermion", "free_fermion", "auto"])
+def test_solvers_give_one_gradient(solver):
+    objective = 'gradient.objective="X(1) * X(4)"'
+    assert main(["gradient", "chain.toml", "--set", objective, "--solver", solver, "--out", "g"]) == 0
+    main(["gradient", "chain.toml", "--set", objective, "--set", "gradient.scheme=linear-response", "--out", "exact"])
+    for name in ("g_x", "g_zz", "g_zxz"):
+        np.testing.assert_allclose(load("g")[f"gradient_{name}"], load("exact")[f"gradient_{name}"], rtol=1e-3)
+
+
+def test_explore_writes_what_a_run_has(capsys, folder):
+    assert main(["explore", "chain.toml"]) == 0
+    run = folder / "runs" / "chain-explore"
+    for name in ("config.toml", "history.nc", "state.h5", "summary.json", "run.log", "figures/walk.png"):
+        assert (run / name).stat().st_size > 0
+    assert load(run).sizes["step"] == 4
+    assert "ExactDiagonalization" in (run / "run.log").read_text()
+    assert "results in runs/chain-explore" in capsys.readouterr().out
+
+
+def test_a_run_starts_again_from_its_own_configuration(folder):
+    assert main(["explore", "chain.toml", "--set", "explore.rate=0.05", "--out", "a"]) == 0
+    assert main(["explore", "a/config.toml", "--out", "b"]) == 0
+    assert load("a").drop_vars("seconds").equals(load("b").drop_vars("seconds"))
+
+
+def test_plot_redraws_figures_from_the_folder_alone(capsys, folder):
+    main(["explore", "chain.toml", "--out", "a"])
+    drawn = sorted((folder / "a" / "figures").iterdir())
+    for file in drawn:
+        file.unlink()
+    assert main(["plot", "a"]) == 0
+    assert sorted((folder / "a" / "figures").iterdir()) == drawn
+
+
+def test_verify_shows_a_verdict_for_every_solver(capsys):
+    arguments = ["verify", "chain.toml", "--set", "model.L=128", "--set", "verify.L=5", "--solver", "free-fermion"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "ExactDiagonalization" in printed
+    assert "FreeFermion" in printed
+    assert "FAILED" not in printed
+    assert json.loads(Path("runs/chain-verify/summary.json").read_text())["passed"]
+
+
+def test_a_gradient_that_cannot_be_trusted_exits_3(capsys):
+    # two degenerate ferromagnetic ground states, and an objective that tells them apart
+    couplings = ["--set", "parameters.g_x=1e-6", "--set", "parameters.g_zz=2", "--set", "gradient.objective=Z(2)"]
+    assert main(["gradient", "chain.toml", *couplings]) == 3
+    printed = capsys.readouterr()
+    assert "trustworthy     no" in printed.out
+    assert printed.err.count("\n") == 1
+
+
+def test_a_gradient_that_misses_its_accuracy_exits_3(capsys):
+    assert main(["gradient", "chain.toml", "--set", "gradient.beta=0.2", "--set", "gradient.rtol=1e-7"]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (CONFIG + "rtae = 1\n", "[explore] rtae: unknown key; did you mean 'rate'?"),
+        (CONFIG + "rate = 'fast'\n", "[explore] rate: must be"),
+        (CONFIG + "rate = nan\n", "[explore] rate: must be"),
+        (CONFIG.replace("1.2", "nan"), "[parameters] g_x: must be a finite number"),
+        (CONFIG.replace("1.2", "[1, 2, 3]"), "[parameters] g_x: has 3 values but is one coupling"),
+        (CONFIG.replace("L = 6", "L = 6\nlocal = true").replace("1.2", "[1, 2]"), "has 2 values for 6 couplings"),
+        (CONFIG + "objective = 'X(0) * Y(0)'\n", "not Hermitian"),
+        (CONFIG + "objective = 'X(6)'\n", "site 6 is out of range"),
+        (CONFIG + "objective = '().__class__'\n", "position 1"),
+        (CONFIG.replace('"g_zz"]', '"g_y"]'), "train has 'g_y'"),
+        (CONFIG.replace("cluster_ising", "cluster"), "did you mean 'cluster_ising'?"),
+        ("[model", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_leaves_no_folder(capsys, folder, text, said):
+    (folder / "chain.toml").write_text(text)
+    assert_refused(capsys, ["explore", "chain.toml"], said, "chain.toml" if "train" not in said else "")
+    assert not (folder / "runs" / "chain-explore").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing command"),
+        (["explode", "chain.toml"], "explode"),
+        (["explore"], "CONFIG.toml"),
+        (["explore", "chain.toml", "--sett", "a=1"], "--sett"),
+        (["explore", "missing.toml"], "missing.toml: cannot be read"),
+        (["explore", "."], "cannot be read"),
+        (["explore", "chain.toml", "--set", "explore.rtae=1"], "did you mean 'rate'?"),
+        (["explore", "chain.toml", "--solver", "dmrg"], "--solver: [solver] name: must be 'auto'"),
+        (["explore", "chain.toml", "--resume"], "holds no run to resume"),
+        (["plot", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(capsys, arguments, said):
+    assert_refused(capsys, arguments, said)
+
+
+def test_a_solver_that_cannot_take_the_model_is_refused_and_leaves_no_folder(capsys, folder):
+    ring = ["--set", "model.periodic=true", "--solver", "free-fermion"]
+    assert_refused(capsys, ["gradient", "chain.toml", *ring], "FreeFermion solves open cluster-Ising chains")
+    assert not (folder / "runs" / "chain-gradient").exists()
+
+
+def test_an_unwritable_folder_is_refused(capsys, folder):
+    (folder / "file").write_text("")
+    assert_refused(capsys, ["explore", "chain.toml", "--out", "file/run"], "cannot write to file/run")
+    assert_refused(capsys, ["explore", "chain.toml", "--out", "/proc/run"], "cannot write to /proc/run")
+
+
+def test_a_folder_in_use_is_refused(capsys, folder):
+    (folder / "used").mkdir()
+    (folder / "used" / "notes.txt").write_text("mine")
+    assert_refused(capsys, ["explore", "chain.toml", "--out", "used"], "used is not empty")
+    assert (folder / "used" / "notes.txt").read_text() == "mine"
+
+
+def test_a_truncated_state_is_refused(capsys, folder):
+    main(["explore", "chain.toml", "--out", "a"])
+    capsys.readouterr()
+    state = folder / "a" / "state.h5"
+    state.write_bytes(state.read_bytes()[:1000])
+    assert_refused(capsys, ["explore", "chain.toml", "--out", "a", "--resume"], "state.h5 is damaged, cut short")
+    assert (folder / "a" / "history.nc").exists()
+
+
+def test_resume_with_another_configuration_is_refused(capsys):
+    main(["explore", "chain.toml", "--out", "a"])
+    capsys.readouterr()
+    again = ["explore", "chain.toml", "--out", "a", "--resume"]
+    assert_refused(capsys, [*again, "--set", "explore.rate=1"], "explore.rate")
+
+
+def test_mistakes_are_one_line_without_traceback_in_a_process_of_its_own(folder):
+    (folder / "chain.toml").write_text(CONFIG + "rtae = 1\n")
+    process = qep_tn("explore", "chain.toml")
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert out == ""
+    assert err == "qep-tn: chain.toml: [explore] rtae: unknown key; did you mean 'rate'?\n"
+
+
+def test_ctrl_c_saves_every_step_and_resume_ends_where_an_uninterrupted_run_does(folder):
+    process = qep_tn("explore", "chain.toml", "--set", "explore.steps=100000")
+    run = folder / "runs" / "chain-explore"
+    deadline = time.monotonic() + 60
+    while not (run / "state.h5").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    last = err.rstrip("\n").splitlines()[-1]
+    assert last.startswith("qep-tn: interrupted; every finished step is in runs/chain-explore; go on with: qep-tn")
+    assert last.endswith("--resume")
+    assert "Traceback" not in err
+
+    steps = f"explore.steps={load(run).sizes['step'] + 2}"
+    assert main(["explore", "chain.toml", "--set", steps, "--resume"]) in (0, 3)
+    assert main(["explore", "chain.toml", "--set", steps, "--out", "whole"]) in (0, 3)
+    assert load(run).drop_vars("seconds").equals(load("whole").drop_vars("seconds"))
+
+
+def test_help_names_the_verbs_and_is_quick(capsys):
+    began = time.perf_counter()
+    process = qep_tn("--help")
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert time.perf_counter() - began < 5  # of imports
+    for verb in ("gradient", "explore", "verify", "plot"):
+        assert verb in out
