@@ -1,6 +1,7 @@
 """Quantum equilibrium propagation on tensor networks: gradients for every coupling of a long quantum chain."""
 
 from qep_tn import models
+from qep_tn._version import __version__
 from qep_tn.hamiltonian import Hamiltonian
 from qep_tn.losses import Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
 from qep_tn.mps import MPS
@@ -10,11 +11,10 @@ from qep_tn.sites import Site, boson, bosons, qubit, qubits, spin, spins
 from qep_tn.solvers import ExactDiagonalization, FreeFermion, GroundState, QuimbDMRG, TenpyDMRG
 from qep_tn.tasks.explore import Exploration, explore_phases
 
-from qep_tn._version import __version__
-
 __all__ = [
     "MPS", "Create", "DegenerateGroundStateWarning", "Destroy", "ExactDiagonalization", "Expectation", "Exploration",
     "FreeFermion", "FunctionLoss", "Gradient", "GroundState", "Hamiltonian", "Loss", "Magnitude", "MeanSquaredError",
-    "Number", "Operator", "QuimbDMRG", "Site", "Sm", "Sp", "Sx", "Sy", "Sz", "TenpyDMRG", "X", "Y", "Z", "boson",
-    "bosons", "explore_phases", "gradient", "local", "models", "qubit", "qubits", "response_matrix", "spin", "spins",
+    "Number", "Operator", "QuimbDMRG", "Site", "Sm", "Sp", "Sx", "Sy", "Sz", "TenpyDMRG", "X", "Y", "Z",
+    "__version__", "boson", "bosons", "explore_phases", "gradient", "local", "models", "qubit", "qubits",
+    "response_matrix", "spin", "spins",
 ]  # fmt: skip

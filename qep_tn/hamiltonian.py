@@ -87,7 +87,7 @@ class Hamiltonian:
         return matrix.T @ self.flatten(theta) + fixed
 
     def flatten(self, theta: Theta) -> NDArray:
-        """theta as one vector with an entry for each coupling. Raises ValueError where it does not fit."""
+        """Theta as one vector with an entry for each coupling. Raises ValueError where it does not fit."""
         if unknown := [name for name in theta if name not in self.parameters]:
             raise ValueError(f"theta has no use for {unknown[0]!r}; the parameters are {', '.join(self.parameters)}")
         parts: list[NDArray] = [np.empty(0)]
@@ -96,7 +96,9 @@ class Hamiltonian:
                 raise ValueError(f"theta lacks parameter {name!r}")
             given = _real_array(name, theta[name])
             if isinstance(value, tuple) and given.shape != (len(value),):
-                raise ValueError(f"parameter {name!r} has {len(value)} couplings but theta[{name!r}] has shape {given.shape}")
+                raise ValueError(
+                    f"parameter {name!r} has {len(value)} couplings but theta[{name!r}] has shape {given.shape}"
+                )
             if not isinstance(value, tuple) and given.shape != ():
                 raise ValueError(f"parameter {name!r} is a scalar but theta[{name!r}] has shape {given.shape}")
             parts.append(given.reshape(-1))
@@ -136,13 +138,13 @@ class Hamiltonian:
 
     def to_tenpy(self, theta: Theta) -> tenpy.models.model.MPOModel:
         """H(theta) as a TeNPy model with open boundaries, no charges, its local basis in our order."""
-        from qep_tn.solvers.tenpy_dmrg import model
+        from qep_tn.solvers.tenpy_engine import model
 
         return model(self, theta)
 
     def to_quimb(self, theta: Theta) -> quimb.tensor.MatrixProductOperator:
         """H(theta) as a quimb matrix product operator with open boundaries."""
-        from qep_tn.solvers.quimb_dmrg import matrix_product_operator
+        from qep_tn.solvers.quimb_engine import matrix_product_operator
 
         return matrix_product_operator(self, theta)
 

@@ -145,5 +145,7 @@ class FunctionLoss(Loss):
         """The derivative. Raises ValueError if it has the wrong shape."""
         signal = np.asarray(self.derivative(expectations), float)
         if signal.shape != (len(self.observables),):
-            raise ValueError(f"FunctionLoss: {len(self.observables)} operators but a derivative of shape {signal.shape}")
+            raise ValueError(
+                f"FunctionLoss: {len(self.observables)} operators but a derivative of shape {signal.shape}"
+            )
         return signal

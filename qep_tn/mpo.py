@@ -48,7 +48,8 @@ class ParametricMPO:
         """Build the finite-state machine for some products."""
         length = len(sites)
         # states on bond j (left of site j): "todo" before any factor, "done" after the last
-        states: list[dict[object, int]] = [{"todo": 0}, *({"todo": 0, "done": 1} for _ in range(length - 1)), {"done": 0}]
+        states: list[dict[object, int]] = [{"todo": 0, "done": 1} for _ in range(length + 1)]
+        states[0], states[-1] = {"todo": 0}, {"done": 0}
         edges: dict[tuple[int, int, int], NDArray] = {}
         slots: list[tuple[int, int, int, int, NDArray, complex]] = []
 
@@ -81,9 +82,7 @@ class ParametricMPO:
 
     @classmethod
     def _flatten(cls, sites: Sites, states: list, edges: dict, slots: list) -> ParametricMPO:
-        shapes = [
-            (len(states[j]), len(states[j + 1]), site.dimension, site.dimension) for j, site in enumerate(sites)
-        ]
+        shapes = [(len(states[j]), len(states[j + 1]), site.dimension, site.dimension) for j, site in enumerate(sites)]
         offsets = np.concatenate([[0], np.cumsum([np.prod(s) for s in shapes])]).astype(int)
         is_complex = any(np.iscomplexobj(m) for m in edges.values())
         template = np.zeros(offsets[-1], complex if is_complex else float)
@@ -115,7 +114,8 @@ class ParametricMPO:
 
 def real_factor(matrix: NDArray) -> tuple[complex, NDArray]:
     """(1, M), (1j, M / 1j) or (1, M) for a real, purely imaginary or complex matrix: products with an even number
-    of Pauli Y stay real."""
+    of Pauli Y stay real.
+    """
     if not np.iscomplexobj(matrix):
         return 1, matrix
     if not matrix.imag.any():

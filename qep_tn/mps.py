@@ -56,11 +56,11 @@ class MPS:
             dimensions[j + 1] = min(bond, dimensions[j] * site.dimension)
         for j in range(len(sites) - 1, 0, -1):
             dimensions[j] = min(dimensions[j], dimensions[j + 1] * sites[j].dimension)
-        tensors = []
+        tensors: list[NDArray] = []
         for j, site in enumerate(sites):
             shape = (dimensions[j], site.dimension, dimensions[j + 1])
-            tensor = rng.standard_normal(shape).astype(dtype)
-            tensors.append(tensor + 1j * rng.standard_normal(shape) if dtype is complex else tensor)
+            real = rng.standard_normal(shape)
+            tensors.append(real + 1j * rng.standard_normal(shape) if dtype is complex else real)
         return cls.from_tensors(sites, tensors)
 
     @property
@@ -111,6 +111,18 @@ class MPS:
         tensors[-1] = tensors[-1] * carried[0, 0]
         return tensors[::-1], values[-2::-1]
 
+    def plus(self, other: MPS, weight: float) -> MPS:
+        """The normalised sum self + weight * other; bond dimensions add up."""
+        tensors: list[NDArray] = []
+        for site, (a, b) in enumerate(zip(self.tensors, other.tensors, strict=True)):
+            rows, columns = a.shape[0], a.shape[2]  # of the upper left block; the outer bonds are shared
+            left, right = (rows if site > 0 else 0), (columns if site < len(self.tensors) - 1 else 0)
+            merged = np.zeros((left + b.shape[0], a.shape[1], right + b.shape[2]), np.result_type(a, b))
+            merged[:rows, :, :columns] += a
+            merged[left:, :, right:] += b * weight if site == 0 else b
+            tensors.append(merged)
+        return MPS.from_tensors(self.sites, tensors)
+
     def truncated(self, cutoff: float, max_bond: int) -> MPS:
         """The state with the Schmidt values below `cutoff`, and all beyond `max_bond`, discarded on every bond."""
         tensors, values = self.schmidt_form()
@@ -132,27 +144,27 @@ class MPS:
 
     def to_tenpy(self) -> tenpy.MPS:
         """The state as a TeNPy MPS without charges, canonical, with its Schmidt values."""
-        from qep_tn.solvers.tenpy_dmrg import to_tenpy
+        from qep_tn.solvers.tenpy_engine import to_tenpy
 
         return to_tenpy(self)
 
     @classmethod
     def from_tenpy(cls, sites: Sites, psi: tenpy.MPS) -> MPS:
         """A TeNPy MPS with open boundaries, made by `to_tenpy` or with its local bases in our order."""
-        from qep_tn.solvers.tenpy_dmrg import from_tenpy
+        from qep_tn.solvers.tenpy_engine import from_tenpy
 
         return from_tenpy(sites, psi)
 
     def to_quimb(self) -> quimb.tensor.MatrixProductState:
         """The state as a quimb matrix product state."""
-        from qep_tn.solvers.quimb_dmrg import to_quimb
+        from qep_tn.solvers.quimb_engine import to_quimb
 
         return to_quimb(self)
 
     @classmethod
     def from_quimb(cls, sites: Sites, psi: quimb.tensor.MatrixProductState) -> MPS:
         """A quimb matrix product state with open boundaries."""
-        from qep_tn.solvers.quimb_dmrg import from_quimb
+        from qep_tn.solvers.quimb_engine import from_quimb
 
         return from_quimb(sites, psi)
 

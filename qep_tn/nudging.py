@@ -42,7 +42,7 @@ class Nudge:
         """The Hamiltonian with the parameter "nudge"; built once for a Hamiltonian and its observables."""
         return _with_nudge(self.free, self.observables)
 
-    def at(self, beta: float) -> dict[str, object]:
+    def at(self, beta: float) -> Theta:
         """Its parameters at nudge strength beta."""
         return {**self.theta, "nudge": beta * self.signal}
 
@@ -69,7 +69,7 @@ class Level:
     @property
     def overlap(self) -> float:
         """The smallest |<free|nudged>|^2."""
-        return min((abs(s.state.overlap(self.free.state)) ** 2 for s in self.nudged), default=1.0)
+        return min((state.fidelity(self.free) for state in self.nudged), default=1.0)
 
 
 def signs(scheme: str) -> tuple[int, ...]:
@@ -92,23 +92,27 @@ def exact_level(solver: Solver, nudge: Nudge, scheme: str, beta: float, free: Gr
 
 
 def manifold_level(
-    solver: DMRGSettings, nudge: Nudge, scheme: str, beta: float, start: GroundState, rtol: float
+    solver: DMRGSettings, nudge: Nudge, scheme: str, beta: float, start: GroundState, rtol: float, free: bool = True
 ) -> Level:
-    """Nudged states at the bond dimensions of `start`, swept in step with the free state until the gradient's change
-    in one sweep falls below rtol/10 of its norm."""
-    runs: list[Iterator[GroundState]] = [
-        solver.sweeps(nudge.hamiltonian, nudge.at(s * beta), start) for s in (0, *signs(scheme))
-    ]
-    gradient, change = np.inf, np.inf
+    """Nudged states at the bond dimensions of `start`, swept in step, the free state with them, until the gradient's
+    change in one sweep falls below rtol/10 of its norm.
+
+    free: False leaves the free state out if the scheme is symmetric and needs none; the level then has `start` for it.
+    """
+    strengths = (0, *signs(scheme)) if free or scheme != "symmetric" else signs(scheme)
+    runs: list[Iterator[GroundState]] = [solver.sweeps(nudge.hamiltonian, nudge.at(s * beta), start) for s in strengths]
+    couplings = nudge.free.couplings
+    gradient, change = np.full(len(couplings), np.inf), np.inf
     for _ in range(_LARGEST_SWEEP_COUNT):
-        free, *nudged = (next(run) for run in runs)
-        base, *values = (expectations(state.state, nudge.free.couplings) for state in (free, *nudged))
+        states = [next(run) for run in runs]
+        unnudged, nudged = (states[0], states[1:]) if strengths[0] == 0 else (start, states)
+        base, *values = (expectations(state.state, couplings) for state in (unnudged, *nudged))
         previous, gradient = gradient, difference_quotient(values, base, beta)
         norm = float(np.linalg.norm(gradient))
         change = float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0
         if change <= max(0.1 * rtol, _resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
             break
-    return Level(beta, gradient, free, tuple(nudged), change)
+    return Level(beta, gradient, unnudged, tuple(nudged), change)
 
 
 def _resolution(beta: float, couplings: int) -> float:
@@ -121,11 +125,9 @@ def manifold_with_response(solver: DMRGSettings, nudge: Nudge, strong: float, fr
 
     If the strong nudge tips the state over into another branch, weaker ones are tried.
     """
-    assert isinstance(free.state, MPS)
     for beta in (strong, 0.1 * strong, 0.01 * strong):
         grown = solver.grow(nudge.hamiltonian, nudge.at(beta), free)
-        assert isinstance(grown.state, MPS)
-        if abs(grown.state.overlap(free.state)) ** 2 > 0.5:
+        if grown.fidelity(free) > 0.5:
             return grown
     return free
 

@@ -41,20 +41,20 @@ class Operator:
         self._hash: int | None = None
 
     def __add__(self, other: Operator | complex) -> Operator:
-        other = _as_operator(other)
-        if other is NotImplemented:
+        addend = _as_operator(other)
+        if addend is NotImplemented:
             return NotImplemented
         terms = dict(self.terms)
-        for product, coefficient in other.terms.items():
+        for product, coefficient in addend.terms.items():
             terms[product] = terms.get(product, 0) + coefficient
         return Operator(terms)
 
     def __mul__(self, other: Operator | complex) -> Operator:
-        other = _as_operator(other)
-        if other is NotImplemented:
+        factor = _as_operator(other)
+        if factor is NotImplemented:
             return NotImplemented
         terms: dict[Product, complex] = {}
-        for (left, a), (right, b) in itertools.product(self.terms.items(), other.terms.items()):
+        for (left, a), (right, b) in itertools.product(self.terms.items(), factor.terms.items()):
             phase, product = _multiply(left, right)
             terms[product] = terms.get(product, 0) + a * b * phase
         return Operator(terms)
@@ -185,7 +185,7 @@ def is_hermitian(operator: Operator, sites: Sites, tolerance: float = 1e-12) -> 
         for choice in itertools.product(*expansions):
             # identity components (a == 0) drop out of the key, so that 2 * Number(0) and 1 - Z(0) meet
             key = tuple(label for label, _ in choice if label[1] != 0)
-            coefficients[key] = coefficients.get(key, 0) + coefficient * np.prod([c for _, c in choice])
+            coefficients[key] = coefficients.get(key, 0) + coefficient * complex(np.prod([c for _, c in choice]))
     scale = max((abs(c) for c in coefficients.values()), default=0.0)
     return all(abs(c.imag) <= tolerance * scale for c in map(complex, coefficients.values()))
 
@@ -276,4 +276,3 @@ def _term_text(product: Product, coefficient: complex, first: bool) -> str:
     if not factors:
         return f"{sign}{magnitude!r}"
     return sign + (factors if magnitude == 1 else f"{magnitude!r} * {factors}")
-

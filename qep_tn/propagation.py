@@ -22,7 +22,7 @@ from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.losses import Expectation, Loss
 from qep_tn.nudging import Level, Nudge, coarser, exact_level, manifold_level, manifold_with_response
 from qep_tn.operators import Operator, expand, local_strength
-from qep_tn.solvers import DMRGSettings, ExactDiagonalization, FreeFermion, GroundState, Solver
+from qep_tn.solvers import DMRGSettings, ExactDiagonalization, FreeFermion, GroundState, MajoranaState, Solver
 from qep_tn.solvers.choice import default_solver
 from qep_tn.solvers.protocol import expectations
 
@@ -31,6 +31,7 @@ Scheme = Literal["symmetric", "one-sided", "linear-response"]
 _SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
 _COARSER = math.sqrt(2)  # nudge of the coarse level over that of the fine one: the symmetric bias doubles
 _REFINEMENTS = 3
+_STRONG = 0.1  # of the nudge that grows the manifold, relative to the energy scale
 
 
 class DegenerateGroundStateWarning(UserWarning):
@@ -79,7 +80,7 @@ def gradient(
     scheme: Scheme = "symmetric",
     start: GroundState | None = None,
 ) -> Gradient:
-    """d loss / d theta_k for every coupling of H, by quantum equilibrium propagation.
+    """D loss / d theta_k for every coupling of H, by quantum equilibrium propagation.
 
     solver: any solver; by default exact diagonalization for small systems, TeNPy's DMRG beyond. `FreeFermion`
         returns its analytic derivative.
@@ -109,13 +110,13 @@ def gradient(
         assert isinstance(solver, ExactDiagonalization)
         return _linear_response(solver, nudge, loss, rtol, free)
 
-    strength = _auto_beta(nudge, rtol if isinstance(solver, DMRGSettings) else 0.0) if beta == "auto" else float(beta)
+    strength = _auto_beta(nudge, _auto_strength(solver, scheme, rtol)) if beta == "auto" else float(beta)
     if isinstance(solver, DMRGSettings):
         return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
     fine = exact_level(solver, nudge, scheme, strength, free)
     coarse = exact_level(solver, nudge, scheme, _COARSER * strength, free)
     error = error_estimate(H, fine, coarse, rtol)
-    return _result(nudge, loss, rtol, fine.gradient, error, fine, coarse.free, 1 + 2 * len(fine.nudged))
+    return _result(nudge, loss, rtol, fine.gradient, error, fine, free, 1 + 2 * len(fine.nudged))
 
 
 def response_matrix(
@@ -146,9 +147,10 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     """An error for each component of the fine level's gradient, from its difference to the coarse level's.
 
     The difference is scaled to the fine level's nudge bias, which is of second order in beta if symmetric and of first
-    if one-sided; truncation errors differ by about a factor of two between the levels. Single components may agree by chance, above all where there is only noise; so no error is smaller than
-    five times the median difference of the 15 couplings around it, nor than rounding in <A_k>, nor than what
-    truncation at this rtol leaves of couplings far from the observable.
+    if one-sided; truncation errors differ by about a factor of two between the levels. Single components may agree by
+    chance, above all where there is only noise; so no error is smaller than five times the median difference of the
+    15 couplings around it, nor than rounding in <A_k>, nor than what truncation at this rtol leaves of couplings far
+    from the observable.
     """
     order = len(fine.nudged)
     difference = np.abs(fine.gradient - coarse.gradient) / abs((coarse.beta / fine.beta) ** order - 1)
@@ -165,41 +167,57 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     return np.max([difference, 5 * typical, rounding, np.full(len(rounding), unresolved)], axis=0)
 
 
-def _auto_beta(nudge: Nudge, rtol: float) -> float:
-    """Nudge strength relative to the Hamiltonian's energy scale: where rounding noise (1e-14 / beta) and bias (of the
-    order of beta^2) meet, or larger where rtol allows, which asks less of truncation."""
+def _auto_strength(solver: Solver, scheme: str, rtol: float) -> float:
+    """Nudge strength in units of the energy scale, where rounding (1e-14 over the strength) and bias (its square, or
+    the strength itself if one-sided) meet. On a manifold not smaller, for truncation would hide a weak response, and
+    larger where rtol allows.
+    """
+    if isinstance(solver, DMRGSettings):
+        return float(np.clip(0.5 * rtol, 5e-5, 1e-2))
+    return 5e-5 if scheme == "symmetric" else 1e-6
+
+
+def _auto_beta(nudge: Nudge, relative: float) -> float:
+    """The beta that makes the nudge, where it is strongest, this large relative to the largest coefficient of H."""
     coefficients = nudge.free.coefficients(nudge.theta)
     scale = max((abs(c) for c, p in zip(coefficients, nudge.free.products, strict=True) if p), default=0.0) or 1.0
     perturbation = sum((s * o for s, o in zip(nudge.signal, nudge.observables, strict=True)), Operator({}))
-    return float(np.clip(0.5 * rtol, 5e-5, 1e-2) * scale / local_strength(perturbation, nudge.free.sites))
+    return relative * float(scale) / local_strength(perturbation, nudge.free.sites)
 
 
 def _on_manifold(
-    solver: DMRGSettings, nudge: Nudge, loss: Loss, rtol: float, beta: float, scheme: str, free: GroundState, adapt: bool
+    solver: DMRGSettings,
+    nudge: Nudge,
+    loss: Loss,
+    rtol: float,
+    beta: float,
+    scheme: str,
+    free: GroundState,
+    adapt: bool,
 ) -> Gradient:
     """The gradient with MPS, refined until its relative error is below rtol or the bond dimension at its limit."""
-    strong = 2000 * _auto_beta(nudge, 0.0)
+    strong = _auto_beta(nudge, _STRONG)
     grown = manifold_with_response(solver, nudge, strong, free)
     fine = manifold_level(solver, nudge, scheme, beta, grown, rtol)
     limit = solver.max_bond if max(grown.bond_dimensions) < solver.max_bond else math.ceil(0.7 * solver.max_bond)
     coarse_start = coarser(grown, 2.5 * solver.schmidt_cutoff, limit)
-    coarse = manifold_level(solver, nudge, scheme, _COARSER * beta, coarse_start, rtol)
-    solves = 1 + 2 * (1 + len(fine.nudged))
-    for _ in range(_REFINEMENTS):
+    coarse = manifold_level(solver, nudge, scheme, _COARSER * beta, coarse_start, rtol, free=False)
+    solves = 2 + 2 * len(fine.nudged)
+    for _ in range(_REFINEMENTS if adapt else 0):
         error = error_estimate(nudge.free, fine, coarse, rtol)
         if np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient) or limit < solver.max_bond:
             break
-        solver = solver.with_finer_cutoff(5.0)
-        beta = beta / 2 if adapt else beta
+        solver, beta = solver.with_finer_cutoff(5.0), beta / 2
         grown = manifold_with_response(solver, nudge, strong, grown)
         limit = solver.max_bond if max(grown.bond_dimensions) < solver.max_bond else 0
         coarse, fine = fine, manifold_level(solver, nudge, scheme, beta, grown, rtol)
         solves += 1 + len(fine.nudged)
     error = error_estimate(nudge.free, fine, coarse, rtol)
-    return _result(nudge, loss, rtol, fine.gradient, error, fine, coarse.free, solves)
+    return _result(nudge, loss, rtol, fine.gradient, error, fine, free, solves)
 
 
 def _analytic(solver: FreeFermion, nudge: Nudge, loss: Loss, rtol: float, free: GroundState) -> Gradient:
+    assert isinstance(free.state, MajoranaState)
     products, matrix = expand(nudge.observables)
     vector = solver.gradient_of_expectations(nudge.free, free.state, products, (nudge.signal @ matrix).real)
     rounding = 1e-15 * len(nudge.free.sites) * max(1.0, float(np.abs(vector).max()))
@@ -220,7 +238,14 @@ def _linear_response(
 
 
 def _result(
-    nudge: Nudge, loss: Loss, rtol: float, vector: NDArray, error: NDArray, level: Level, other: GroundState, solves: int
+    nudge: Nudge,
+    loss: Loss,
+    rtol: float,
+    vector: NDArray,
+    error: NDArray,
+    level: Level,
+    other: GroundState,
+    solves: int,
 ) -> Gradient:
     """Assemble the result; `other` is a second, less accurate free state, for the error of the loss's value."""
     H, free = nudge.free, level.free

@@ -14,9 +14,7 @@ from tenpy.networks.site import SpinHalfSite
 
 from qep_tn.kernels import compile_products, correlations, evaluate, pack
 
-TOLERANCE = (
-    1e-12  # operators have spectral norm 1, so values are at most 1; some rounding for each of ≤ 100 sites
-)
+TOLERANCE = 1e-12  # operators have spectral norm 1, so values are at most 1; some rounding for each of ≤ 100 sites
 X, Y, Z = np.array([[0.0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1.0, -1])
 
 

@@ -13,7 +13,7 @@ from qep_tn.mpo import energy_and_variance
 from qep_tn.mps import MPS
 from qep_tn.solvers.protocol import GroundState
 
-_COLD_SWEEPS = 3
+_KICKS = (0.3, 0.1, 0.03)
 _COLD_CUTOFF = 1e-4
 
 
@@ -67,9 +67,10 @@ class DMRGSettings:
 
     @property
     def local_tolerance(self) -> float:
-        """How far, in amplitude, the eigenvectors of local problems may be off: far below what truncation discards,
-        because the small response to a nudge has to show."""
-        return 1e-3 * self.schmidt_cutoff
+        """How far, in amplitude, the eigenvectors of local problems may be off. A gradient of relative error rtol has
+        a cutoff of rtol/1000 and a nudge of rtol/2, so the response shows to 1 % of rtol with rtol^2 / 200.
+        """
+        return float(np.clip(5e3 * self.schmidt_cutoff**2, 1e-12, 1e-5))
 
     def with_cutoff(self, cutoff: float) -> Self:
         """The same settings with this cutoff, unless the user chose one."""
@@ -91,7 +92,7 @@ class DMRGSettings:
         if start is not None and isinstance(start.state, MPS):
             state, sweeps = start.state, 0
         else:
-            state, sweeps = self._cold_start(H, theta), _COLD_SWEEPS
+            state, sweeps = self._cold_start(H, theta), len(_KICKS)
 
         sweeper = self._two_site(H, theta, state, self.schmidt_cutoff, cold=False)
         energy, change, truncation = np.inf, np.inf, 0.0
@@ -112,13 +113,16 @@ class DMRGSettings:
         return self._result(H, theta, sweeper.state(), truncation, sweeps, converged, message)
 
     def _cold_start(self, H: Hamiltonian, theta: Theta) -> MPS:
-        """A few sweeps from a random MPS, with a coarse cutoff: an unconverged state is needlessly entangled."""
+        """Sweeps from a random MPS, with a coarse cutoff, for an unconverged state is needlessly entangled; kicked by
+        ever weaker random MPS in between, out of the local minima of Hamiltonians with hidden symmetries.
+        """
         dtype = complex if np.iscomplexobj(H.mpo.fill(H.coefficients(theta)).tensors[0]) else float
         state = MPS.random(H.sites, min(4, self.max_bond), self.seed, dtype)
-        sweeper = self._two_site(H, theta, state, max(self.schmidt_cutoff, _COLD_CUTOFF), cold=True)
-        for _ in range(_COLD_SWEEPS):
+        for n, kick in enumerate(_KICKS):
+            sweeper = self._two_site(H, theta, state, max(self.schmidt_cutoff, _COLD_CUTOFF), cold=True)
             sweeper.sweep()
-        return sweeper.state()
+            state = sweeper.state().plus(MPS.random(H.sites, 4, self.seed + n + 1, dtype), kick)
+        return state
 
     def grow(self, H: Hamiltonian, theta: Theta, start: GroundState) -> GroundState:
         """One two-site sweep from `start`."""

@@ -101,7 +101,9 @@ class ExactDiagonalization:
         conjugate gradients. Returns the derivatives and a bound on the error of |dpsi>, from its residual and the
         gap. Raises RuntimeError if the iteration does not converge, as for a degenerate ground state.
         """
-        state, psi = free.state, free.state.vector
+        state = free.state
+        assert isinstance(state, StateVector)
+        psi = state.vector
         matrix, nudge = H.to_sparse(theta), sparse_matrix(perturbation, H.sites)
         applied = nudge @ psi
         right = np.vdot(psi, applied) * psi - applied

@@ -85,12 +85,19 @@ class FreeFermion:
             m[row, column] -= sign * coefficients[p]
         u, s, vt = np.linalg.svd(m)
         energy = -s.sum() + (0.0 if constant is None else coefficients[constant])
-        return GroundState(float(energy), MajoranaState((u, s, vt)), H.sites, energy_variance=0.0, gap=float(2 * s.min()))
+        return GroundState(
+            float(energy), MajoranaState((u, s, vt)), H.sites, energy_variance=0.0, gap=float(2 * s.min())
+        )
 
-    def gradient_of_expectations(self, H: Hamiltonian, state: MajoranaState, products: tuple[Product, ...], weights: NDArray) -> NDArray:
+    def gradient_of_expectations(
+        self, H: Hamiltonian, state: MajoranaState, products: tuple[Product, ...], weights: NDArray
+    ) -> NDArray:
         """d(sum_p weights[p] <products[p]>)/d theta_k for all couplings, analytic."""
         slots, _ = _family(H)
-        by_m = sum((w * state.derivative(p) for w, p in zip(weights, products, strict=True) if p), np.zeros((len(H.sites),) * 2))
+        by_m = np.zeros((len(H.sites),) * 2)
+        for weight, product in zip(weights, products, strict=True):
+            if product:
+                by_m += weight * state.derivative(product)
         by_product = np.zeros(len(H.products))
         for p, (row, column, sign) in slots.items():
             by_product[p] = -sign * by_m[row, column]
@@ -164,7 +171,7 @@ def _majorana_string(product: Product) -> Iterator[tuple[tuple[int, int], comple
 
 
 def _cofactors(matrix: NDArray) -> NDArray:
-    """d det(M)/dM, also where M is singular: by the SVD, det(U) det(V) U diag(prod of the others) V^T."""
+    """Derivative of det(M) by M, also where M is singular: by the SVD, det(U) det(V) U diag(prod of the others) V^T."""
     u, s, vt = np.linalg.svd(matrix)
     others = np.array([np.prod(np.delete(s, n)) for n in range(len(s))])
     return np.linalg.det(u) * np.linalg.det(vt) * (u * others) @ vt

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, overload, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,14 @@ class State(Protocol):
 
     def product_expectations(self, products: tuple[Product, ...]) -> NDArray:
         """Expectation value of each product of one-site operators."""
+
+
+@runtime_checkable
+class PureState(State, Protocol):
+    """A state that is kept as a vector of amplitudes: `MPS` or `StateVector`."""
+
+    def overlap(self, other: Any) -> complex:
+        """<other|self>."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,13 @@ class GroundState:
         values = expectations(self.state, sequence)
         return float(values[0]) if isinstance(operators, Operator) else values
 
+    def fidelity(self, other: GroundState) -> float:
+        """|<other|self>|^2. Raises ValueError for states of different kinds, or Gaussian ones."""
+        if not isinstance(self.state, PureState) or type(self.state) is not type(other.state):
+            kinds = f"{type(self.state).__name__} and {type(other.state).__name__}"
+            raise ValueError(f"no fidelity of {kinds}; compare two states of one DMRG or exact solver")
+        return abs(self.state.overlap(other.state)) ** 2
+
 
 def expectations(state: State, operators: Sequence[Operator]) -> NDArray:
     """Real expectation values of operators that are known to be Hermitian."""
@@ -74,18 +89,4 @@ class Solver(Protocol):
         """The ground state of H(theta). `start`, of the same sites, is where the search begins.
 
         Raises ValueError if the solver cannot take the Hamiltonian.
-        """
-
-
-@runtime_checkable
-class VariationalSolver(Solver, Protocol):
-    """A solver on a manifold of states, here MPS of given bond dimensions, as QEP needs it (design, section 1)."""
-
-    def grow(self, H: Hamiltonian, theta: Theta, start: GroundState) -> GroundState:
-        """One sweep that lets the bond dimensions of `start` grow to hold the ground state of H(theta)."""
-
-    def sweeps(self, H: Hamiltonian, theta: Theta, start: GroundState) -> Iterator[GroundState]:
-        """Sweep towards the ground state of H(theta) at the bond dimensions of `start`; yields after each sweep.
-
-        Endless: the caller decides when the state is good enough.
         """

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-
-import numpy as np
-import quimb.tensor as qtn
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
-from qep_tn.sites import Sites
 from qep_tn.solvers.dmrg import DMRGSettings, Sweeper
 
 
@@ -22,80 +17,11 @@ class QuimbDMRG(DMRGSettings):
     """
 
     def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
-        return _QuimbSweeper(qtn.DMRG2, H, theta, start, self.max_bond, cutoff, tolerance=1e-8)
+        from qep_tn.solvers.quimb_engine import DMRG2, QuimbSweeper
+
+        return QuimbSweeper(DMRG2, H, theta, start, self.max_bond, cutoff, tolerance=1e-8)
 
     def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
-        return _QuimbSweeper(qtn.DMRG1, H, theta, start, max(start.bond_dimensions), 0.0, self.local_tolerance)
+        from qep_tn.solvers.quimb_engine import DMRG1, QuimbSweeper
 
-
-class _Largest(dict):
-    """Receives the truncation error (root of the discarded weight) of each of quimb's splits, and keeps the largest."""
-
-    error = 0.0
-
-    def __setitem__(self, key: str, value: float | None) -> None:
-        super().__setitem__(key, value)
-        if value is not None:  # quimb announces the key with None
-            self.error = max(self.error, float(value))
-
-
-class _QuimbSweeper:
-    """A quimb DMRG object that sweeps when asked to."""
-
-    def __init__(
-        self,
-        algorithm: type[qtn.DMRG],
-        H: Hamiltonian,
-        theta: Theta,
-        start: MPS,
-        max_bond: int,
-        cutoff: float,
-        tolerance: float,
-    ) -> None:
-        self.sites = H.sites
-        self.discarded = _Largest()
-        self.compression = {
-            "max_bond": max_bond, "cutoff": cutoff, "cutoff_mode": "abs", "method": "svd", "info": self.discarded,
-        }  # fmt: skip
-        # quimb's DMRG joins the ket to the operator's upper, outgoing, indices: it minimizes <psi|H^T|psi>
-        transposed = matrix_product_operator(H, theta, shape="lrdu")
-        self.dmrg = algorithm(transposed, bond_dims=max_bond, cutoffs=1e-9, p0=to_quimb(start))
-        # ARPACK's tolerance is relative to the energy, which is larger than the gap by the number of sites
-        self.dmrg.opts.update(local_eig_tol=tolerance / len(H.sites), local_eig_ncv=10)
-
-    def sweep(self) -> tuple[float, float]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.dmrg.sweep("R", canonize=True, **self.compression)
-            self.discarded.error = 0.0
-            energy = self.dmrg.sweep("L", canonize=False, **self.compression)
-        return float(np.real(energy)), self.discarded.error**2
-
-    def state(self) -> MPS:
-        return from_quimb(self.sites, self.dmrg.state)
-
-
-def matrix_product_operator(H: Hamiltonian, theta: Theta, shape: str = "lrud") -> qtn.MatrixProductOperator:
-    """H(theta) as a quimb matrix product operator with open boundaries; with shape "lrdu" its transpose."""
-    tensors = list(H.mpo.fill(H.coefficients(theta)).tensors)  # left right out in
-    if len(tensors) > 1:
-        tensors[0], tensors[-1] = tensors[0][0], tensors[-1][:, 0]
-    return qtn.MatrixProductOperator(tensors, shape=shape)
-
-
-def to_quimb(mps: MPS) -> qtn.MatrixProductState:
-    """An MPS as quimb's."""
-    tensors = [a.transpose(0, 2, 1) for a in mps.tensors]  # left physical right -> left right physical
-    if len(tensors) > 1:
-        tensors[0], tensors[-1] = tensors[0][0], tensors[-1][:, 0]
-    return qtn.MatrixProductState(tensors, shape="lrp")
-
-
-def from_quimb(sites: Sites, psi: qtn.MatrixProductState) -> MPS:
-    """A quimb matrix product state with open boundaries as ours."""
-    psi = psi.copy()
-    psi.permute_arrays("lpr")
-    tensors = list(psi.arrays)
-    if len(tensors) > 1:
-        tensors[0], tensors[-1] = tensors[0][None], tensors[-1][..., None]
-    return MPS.from_tensors(sites, tensors)
+        return QuimbSweeper(DMRG1, H, theta, start, max(start.bond_dimensions), 0.0, self.local_tolerance)

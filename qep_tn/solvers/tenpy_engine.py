@@ -1,0 +1,93 @@
+"""TeNPy at work: its engines, models and states. Imported when first needed, for TeNPy takes a second to load."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tenpy
+from tenpy.algorithms.dmrg import SingleSiteDMRGEngine, TwoSiteDMRGEngine
+from tenpy.linalg import np_conserved as npc
+from tenpy.models.lattice import TrivialLattice
+from tenpy.models.model import MPOModel
+from tenpy.networks.mpo import MPO as TenpyMPO  # noqa: N811
+from tenpy.networks.site import Site as TenpySite
+
+from qep_tn.hamiltonian import Hamiltonian, Theta
+from qep_tn.mps import MPS
+from qep_tn.sites import Sites
+
+__all__ = ["SingleSiteDMRGEngine", "TenpySweeper", "TwoSiteDMRGEngine", "from_tenpy", "model", "to_tenpy"]
+
+# Options of every engine. Small local spaces are diagonalized in full, where Lanczos would run out of directions. Our
+# chain is one unit cell to TeNPy, which would take it for a cylinder's ring.
+_OPTIONS: dict[str, Any] = {"max_N_for_ED": 32, "max_N_sites_per_ring": None}
+
+
+class TenpySweeper:
+    """A TeNPy engine that sweeps when asked to."""
+
+    def __init__(self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any]) -> None:
+        self.sites = H.sites
+        with _quiet():
+            network = model(H, theta)
+            self.psi = to_tenpy(start, network.lat.mps_sites())
+            self.engine = engine(self.psi, network, copy.deepcopy({**_OPTIONS, **options}))
+            if "mixer" in options:
+                self.engine.mixer_activate()
+
+    def sweep(self) -> tuple[float, float]:
+        """One sweep to the right and back."""
+        with _quiet():
+            self.engine.sweep()
+        return float(self.engine.update_stats["E_total"][-1]), float(max(self.engine.trunc_err_list))
+
+    def state(self) -> MPS:
+        """The state as it stands."""
+        return from_tenpy(self.sites, self.psi)
+
+
+def model(H: Hamiltonian, theta: Theta, sites: list[TenpySite] | None = None) -> MPOModel:
+    """H(theta) as a TeNPy model with open boundaries, its local bases in our order."""
+    sites = _tenpy_sites(H.sites) if sites is None else sites
+    length = len(sites)
+    tensors = [w.transpose(2, 3, 0, 1) for w in H.mpo.fill(H.coefficients(theta)).tensors]  # -> p p* wL wR
+    mpo = TenpyMPO.from_Wflat(
+        sites, tensors, IdL=[0] * length + [None], IdR=[None] + [1] * (length - 1) + [0], unit_cell_width=length
+    )
+    return MPOModel(TrivialLattice(sites, bc="open", bc_MPS="finite"), mpo)
+
+
+def to_tenpy(mps: MPS, sites: list[TenpySite] | None = None) -> tenpy.MPS:
+    """An MPS as TeNPy's, in its B form with Schmidt values."""
+    tensors, values = mps.schmidt_form()
+    return tenpy.MPS.from_Bflat(
+        _tenpy_sites(mps.sites) if sites is None else sites,
+        [b.transpose(1, 0, 2) for b in tensors],  # left physical right -> p vL vR
+        [np.ones(1), *values, np.ones(1)],
+        form="B",
+        unit_cell_width=len(mps.sites),
+    )
+
+
+def from_tenpy(sites: Sites, psi: tenpy.MPS) -> MPS:
+    """A TeNPy MPS with open boundaries as ours."""
+    tensors = [psi.get_B(j, form="B").transpose(["vL", "p", "vR"]).to_ndarray() for j in range(psi.L)]
+    return MPS.from_tensors(sites, tensors)
+
+
+def _tenpy_sites(sites: Sites) -> list[TenpySite]:
+    made = {site: TenpySite(npc.LegCharge.from_trivial(site.dimension)) for site in set(sites)}
+    return [made[site] for site in sites]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """TeNPy warns that our chain is one large unit cell, which is what we mean."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

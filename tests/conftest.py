@@ -1,0 +1,26 @@
+"""What several tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+
+# Solvers take as long as they take, and a first call compiles.
+settings.register_profile("physics", deadline=None)
+settings.load_profile("physics")
+
+
+@pytest.fixture
+def reference():
+    """The folder of published data, beside the checkout's parent; absent, the test is skipped."""
+    if not REFERENCE.exists():
+        pytest.skip(f"the published data are not at {REFERENCE}")
+    return REFERENCE
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
