@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:  # what takes long to import is imported when it is needed: help and mistakes answer at once
     from qep_tn.config import Config, PropagationSection
@@ -177,7 +178,8 @@ def _run(
     auto = " (auto)" if config.solver.name == "auto" else ""
     logger.info("%s of %r by %s", verb, H, "every solver" if auto and verb == "verify" else f"{chosen!r}{auto}")
     try:
-        yield _Run(config, H, theta, loss, chosen, folder)
+        with threadpool_limits(1):  # matrices are small; and with one thread a run repeats to the last bit
+            yield _Run(config, H, theta, loss, chosen, folder)
     except KeyboardInterrupt:
         logger.info("interrupted")
         raise _InterruptedError(folder.path) from None

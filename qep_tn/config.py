@@ -134,18 +134,17 @@ def hamiltonian(config: Config, L: int | None = None) -> Hamiltonian:
 
 
 def theta(config: Config, H: Hamiltonian, shortened: bool = False) -> dict[str, Any]:
-    """Values of all parameters of H: name -> float or array. One number for an array parameter makes it uniform.
+    """Values of all parameters of H: name -> float or array. One number for an array parameter makes it uniform; a
+    parameter that is not given is 1.
 
     shortened: H may have fewer sites than configured; it gets the first values of every list.
     """
     given = config.parameters
     if unknown := next((name for name in given if name not in H.parameters), None):
         raise ValueError(f"[parameters] {unknown}: {hint('unknown parameter', unknown, H.parameters)}")
-    if missing := [name for name in H.parameters if name not in given]:
-        raise ValueError(f"[parameters] {missing[0]}: missing; give {Config.PARAMETER}")
     values: dict[str, Any] = {}
     for name, operators in H.parameters.items():
-        value = given[name]
+        value = given.get(name, 1.0)
         if isinstance(operators, tuple):
             listed = value if isinstance(value, list) else [value] * len(operators)
             if len(listed) < len(operators) or (len(listed) > len(operators) and not shortened):

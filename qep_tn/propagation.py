@@ -148,8 +148,8 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
 
     The difference is scaled to the fine level's nudge bias, which is of second order in beta if symmetric and of first
     if one-sided; truncation errors differ by about a factor of two between the levels. Single components may agree by
-    chance, above all where there is only noise; so no error is smaller than five times the median difference of the
-    15 couplings around it, nor than rounding in <A_k>, nor than what truncation at this rtol leaves of couplings far
+    chance, above all where there is only noise; so no error is smaller than four times the median difference of the
+    25 couplings around it, nor than rounding in <A_k>, nor than what truncation at this rtol leaves of couplings far
     from the observable.
     """
     order = len(fine.nudged)
@@ -160,11 +160,11 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     confined = np.flatnonzero(extents <= 8)  # a coupling of the whole chain has no neighbours
     along = confined[np.argsort(centres[confined], kind="stable")]
     if len(along):
-        typical[along] = median_filter(difference[along], size=min(15, len(along)), mode="nearest")
+        typical[along] = median_filter(difference[along], size=min(25, len(along)), mode="nearest")
     sizes = np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
     rounding = 1e-15 * np.sqrt(sizes) / fine.beta
     unresolved = 3e-7 * rtol * np.abs(fine.gradient).max(initial=0.0)
-    return np.max([difference, 5 * typical, rounding, np.full(len(rounding), unresolved)], axis=0)
+    return np.max([difference, 4 * typical, rounding, np.full(len(rounding), unresolved)], axis=0)
 
 
 def _auto_strength(solver: Solver, scheme: str, rtol: float) -> float:
@@ -173,8 +173,8 @@ def _auto_strength(solver: Solver, scheme: str, rtol: float) -> float:
     larger where rtol allows.
     """
     if isinstance(solver, DMRGSettings):
-        return float(np.clip(0.5 * rtol, 5e-5, 1e-2))
-    return 5e-5 if scheme == "symmetric" else 1e-6
+        return float(np.clip(0.3 * rtol, 3e-5, 1e-2))
+    return 3e-5 if scheme == "symmetric" else 1e-6
 
 
 def _auto_beta(nudge: Nudge, relative: float) -> float:

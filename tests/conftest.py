@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+
+threadpool_limits(1)  # matrices are small: a second BLAS thread only waits
 
 # Solvers take as long as they take, and a first call compiles.
 settings.register_profile("physics", deadline=None)

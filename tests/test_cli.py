@@ -173,10 +173,11 @@ def test_a_wrong_command_line_is_refused(capsys, arguments, said):
     assert_refused(capsys, arguments, said)
 
 
-def test_a_solver_that_cannot_take_the_model_is_refused_and_leaves_no_folder(capsys, folder):
+@pytest.mark.parametrize("verb", ["gradient", "explore"])
+def test_a_solver_that_cannot_take_the_model_is_refused_and_leaves_no_folder(capsys, folder, verb):
     ring = ["--set", "model.periodic=true", "--solver", "free-fermion"]
-    assert_refused(capsys, ["gradient", "chain.toml", *ring], "FreeFermion solves open cluster-Ising chains")
-    assert not (folder / "runs" / "chain-gradient").exists()
+    assert_refused(capsys, [verb, "chain.toml", *ring], "FreeFermion solves open cluster-Ising chains")
+    assert not (folder / "runs" / f"chain-{verb}").exists()
 
 
 def test_an_unwritable_folder_is_refused(capsys, folder):

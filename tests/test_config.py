@@ -44,6 +44,7 @@ def test_every_key_but_the_model_name_has_a_default(written):
     assert config.explore.steps == 40
     assert config.gradient.beta == "auto"
     assert config.solver.seed == 0
+    assert build.theta(config, build.hamiltonian(config)) == {"g_x": 1.0, "g_zz": 1.0, "g_zxz": 1.0}
 
 
 def test_the_configuration_of_the_design_gives_its_model_couplings_and_objective(written):
@@ -132,7 +133,6 @@ def test_mistakes_in_a_file_are_named_with_their_place(written, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (MODEL, "[parameters] g_x: missing"),
         (MODEL + PARAMETERS + "g_xx = 1\n", "[parameters] g_xx: unknown parameter; did you mean 'g_x'?"),
         (MODEL + PARAMETERS.replace("1.5", "[1, 2]"), "[parameters] g_x: has 2 values"),
         (

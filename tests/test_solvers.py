@@ -106,7 +106,7 @@ def test_a_solver_starts_from_the_state_of_another(rng):
     tenpy = qt.TenpyDMRG().ground_state(H, theta)
     quimb = qt.QuimbDMRG().ground_state(H, theta, start=tenpy)
     assert quimb.sweeps < qt.QuimbDMRG().ground_state(H, theta).sweeps
-    assert quimb.energy == pytest.approx(tenpy.energy, abs=1e-10)
+    assert quimb.energy == pytest.approx(tenpy.energy, abs=1e-9)  # both cut Schmidt values below 1e-7
 
 
 @pytest.mark.parametrize("solver", [qt.TenpyDMRG(max_bond=3), qt.QuimbDMRG(max_bond=3)], ids=name_of)

@@ -91,7 +91,13 @@ def explore_phases(
         history = History(H, run.load_history(int(extra["step"])))
 
     with tqdm(
-        total=steps + 1, initial=len(history), desc="explore", unit="point", file=sys.stderr, disable=not progress
+        total=steps + 1,
+        initial=len(history),
+        desc="explore",
+        unit="point",
+        file=sys.stderr,
+        disable=not progress,
+        delay=0.5,  # a model that the solver refuses is refused before
     ) as bar:
         while len(history) <= steps and not stopped:
             began = time.perf_counter()

@@ -1,0 +1,43 @@
+"""What the README prints is what happens."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qep_tn as qt
+from qep_tn import X
+from qep_tn.models import MODELS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_example_runs_as_printed():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(example.strip().splitlines()) <= 12
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=True, cwd=ROOT)
+    # exactly solvable: the transverse-field Ising chain of free fermions
+    value = float(re.search(r"d<XX>/dg_zz = (\S+)", done.stdout).group(1))
+    H, theta = qt.models.transverse_field_ising(128), {"h": 1.5, "J": 1.0}
+    exact = qt.gradient(H, theta, qt.Expectation(X(62) * X(66)), solver=qt.FreeFermion())
+    assert np.isclose(value, exact.gradient["J"], atol=1e-6)
+    assert "trustworthy: True" in done.stdout
+
+
+def test_both_commands_are_single_lines_for_files_that_exist():
+    commands = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert len(commands) == 2
+    for command in commands:
+        assert len(command.strip().splitlines()) == 1
+    config = re.search(r"explore (\S+\.toml)", commands[0]).group(1)
+    assert tomllib.loads((ROOT / config).read_text())["model"]["name"] in MODELS
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))
+def test_linked_files_exist(target):
+    assert (ROOT / target).exists()
