@@ -20,8 +20,11 @@ from tenpy.networks.site import Site as TenpySite
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
 from qep_tn.sites import Sites
+from qep_tn.solvers.tenpy_charges import charged_model, charged_state
 
 __all__ = ["SingleSiteDMRGEngine", "TenpySweeper", "TwoSiteDMRGEngine", "from_tenpy", "model", "to_tenpy"]
+
+CHARGES_HELP_FROM = 64  # measured on XXZ chains: 1.4 times as fast at this bond dimension, 3 times at twice as many
 
 # Options of every engine. Small local spaces are diagonalized in full, where Lanczos would run out of directions. Our
 # chain is one unit cell to TeNPy, which would take it for a cylinder's ring.
@@ -29,26 +32,42 @@ _OPTIONS: dict[str, Any] = {"max_N_for_ED": 32, "max_N_sites_per_ring": None}
 
 
 class TenpySweeper:
-    """A TeNPy engine that sweeps when asked to."""
+    """A TeNPy engine that sweeps when asked to; with a conserved charge as soon as the bonds are large enough for it to
+    help, if all terms of H and the state have one.
+    """
 
     def __init__(self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any]) -> None:
-        self.sites = H.sites
+        self.H, self.theta = H, theta
+        self.engine_class, self.options = engine, {**_OPTIONS, **options}
+        self.may_have_charge = True
         with _quiet():
             network = model(H, theta)
-            self.psi = to_tenpy(start, network.lat.mps_sites())
-            self.engine = engine(self.psi, network, copy.deepcopy({**_OPTIONS, **options}))
-            if "mixer" in options:
-                self.engine.mixer_activate()
+            self._set_up(network, to_tenpy(start, network.lat.mps_sites()))
+
+    def _set_up(self, network: MPOModel, psi: tenpy.MPS) -> None:
+        self.psi = psi
+        self.engine = self.engine_class(psi, network, copy.deepcopy(self.options))
+        if "mixer" in self.options:
+            self.engine.mixer_activate()
+
+    def _conserve_charge(self) -> None:
+        network = charged_model(self.H, self.theta)
+        self.may_have_charge = network is not None
+        if network is not None and (psi := charged_state(self.state(), network.lat.mps_sites())) is not None:
+            self._set_up(network, psi)
+            self.may_have_charge = False  # it has
 
     def sweep(self) -> tuple[float, float]:
         """One sweep to the right and back."""
         with _quiet():
+            if self.may_have_charge and max(self.psi.chi) >= CHARGES_HELP_FROM:
+                self._conserve_charge()
             self.engine.sweep()
         return float(self.engine.update_stats["E_total"][-1]), float(max(self.engine.trunc_err_list))
 
     def state(self) -> MPS:
         """The state as it stands."""
-        return from_tenpy(self.sites, self.psi)
+        return from_tenpy(self.H.sites, self.psi)
 
 
 def model(H: Hamiltonian, theta: Theta, sites: list[TenpySite] | None = None) -> MPOModel:
