@@ -77,10 +77,10 @@ def gradient(
         from qep_tn.history import History
         from qep_tn.report import gradient_summary, gradient_table
 
+        history = History(run.H)
         began = time.perf_counter()
         g = propagation.gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
         seconds = time.perf_counter() - began
-        history = History(run.H)
         history.add(run.theta, g, np.ones(len(run.H.couplings), bool), seconds)
         run.folder.save(history.dataset(), g.free, {"step": len(history)})
         run.folder.write_summary(gradient_summary(g, seconds))

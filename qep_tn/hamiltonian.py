@@ -48,6 +48,10 @@ class Hamiltonian:
                 if isinstance(value, Sequence)
                 else _operator(value, f"parameter {name!r}")
             )
+            if checked[name] == ():
+                raise ValueError(f"parameter {name!r} has no operators; give it one or more, or leave it out")
+            if checked[name] == ():
+                raise ValueError(f"parameter {name!r} has no operators; give it one or more, or leave it out")
         self.parameters = MappingProxyType(checked)
         self.fixed.check(self.sites, "the fixed part")
         for label, operator in zip(self.labels, self.couplings, strict=True):

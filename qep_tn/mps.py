@@ -42,7 +42,7 @@ class MPS:
             left, physical, right = merged.shape
             q, r = np.linalg.qr(merged.reshape(left, physical * right).conj().T)
             right_canonical.append(np.ascontiguousarray(q.conj().T).reshape(-1, physical, right))
-            carried = r.conj().T
+            carried = r.conj().T / np.linalg.norm(r)  # the norm would overflow on long chains
         phase = carried[0, 0] / abs(carried[0, 0])
         right_canonical[-1] = right_canonical[-1] * phase
         return cls(tuple(sites), tuple(reversed(right_canonical)))
@@ -62,6 +62,11 @@ class MPS:
             real = rng.standard_normal(shape)
             tensors.append(real + 1j * rng.standard_normal(shape) if dtype is complex else real)
         return cls.from_tensors(sites, tensors)
+
+    @classmethod
+    def product(cls, sites: Sites, vectors: Sequence[NDArray]) -> MPS:
+        """A product state, one vector a site."""
+        return cls.from_tensors(sites, [np.asarray(v)[None, :, None] for v in vectors])
 
     @property
     def bond_dimensions(self) -> list[int]:

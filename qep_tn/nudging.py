@@ -57,14 +57,15 @@ class Level:
     """Nudged states at one accuracy.
 
     beta: nudge strength. gradient: over the couplings. free: the free state on the same manifold.
-    nudged: at +beta, and at -beta if the scheme is symmetric. change: of the gradient in the last sweep, relative.
+    nudged: at +beta, and at -beta if the scheme is symmetric.
+    message: empty, or why the sweeps have not converged.
     """
 
     beta: float
     gradient: NDArray
     free: GroundState
     nudged: tuple[GroundState, ...]
-    change: float = 0.0
+    message: str = ""
 
     @property
     def overlap(self) -> float:
@@ -111,8 +112,12 @@ def manifold_level(
         norm = float(np.linalg.norm(gradient))
         change = float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0
         if change <= max(0.1 * rtol, _resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
+            message = ""
             break
-    return Level(beta, gradient, unnudged, tuple(nudged), change)
+    else:
+        message = f"the gradient still changed by {change:.1e} in sweep {_LARGEST_SWEEP_COUNT} of the nudged states"
+    unnudged, *nudged = (replace(s, converged=not message, message=message or "converged") for s in (unnudged, *nudged))
+    return Level(beta, gradient, unnudged, tuple(nudged), message)
 
 
 def _resolution(beta: float, couplings: int) -> float:

@@ -8,6 +8,7 @@ All other names get their meaning from the sites (see `qep_tn.sites`), when a Ha
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Number as Scalar
 from typing import Any
@@ -172,22 +173,44 @@ def Destroy(site: int) -> Operator:  # noqa: N802
 
 
 def is_hermitian(operator: Operator, sites: Sites, tolerance: float = 1e-12) -> bool:
-    """Whether the operator equals its adjoint, decided exactly in a basis of Hermitian one-site matrices.
+    """Whether the operator equals its adjoint.
 
-    Every factor is expanded in an orthonormal Hermitian basis; the operator is Hermitian if and only if all
-    coefficients of the resulting product basis are real.
+    Products that meet their own adjoint, factor by factor, are settled at once. What is left is expanded in an
+    orthogonal basis of Hermitian one-site matrices, and is Hermitian if and only if all coefficients are real.
+    Raises ValueError if that takes more than 2^20 coefficients.
     """
-    if all(_is_hermitian_product(p, sites) and abs(complex(c).imag) == 0 for p, c in operator.terms.items()):
-        return True
+    scale = max((abs(c) for c in operator.terms.values()), default=0.0)
+    rest = _without_adjoint_pairs(operator, sites, tolerance * scale)
+    expansions = [
+        [[((j, a), c) for a, c in _hermitian_components(sites[j], names)] for j, names in product] for product in rest
+    ]
+    if sum(math.prod(map(len, expansion)) for expansion in expansions) > 2**20:
+        raise ValueError(f"{shortened(operator)} is too long to tell whether it is Hermitian; pair terms with adjoints")
     coefficients: dict[tuple[tuple[int, int], ...], complex] = {}
-    for product, coefficient in operator.terms.items():
-        expansions = [[((j, a), c) for a, c in _hermitian_components(sites[j], names)] for j, names in product]
-        for choice in itertools.product(*expansions):
+    for coefficient, expansion in zip(rest.values(), expansions, strict=True):
+        for choice in itertools.product(*expansion):
             # identity components (a == 0) drop out of the key, so that 2 * Number(0) and 1 - Z(0) meet
             key = tuple(label for label, _ in choice if label[1] != 0)
             coefficients[key] = coefficients.get(key, 0) + coefficient * complex(np.prod([c for _, c in choice]))
-    scale = max((abs(c) for c in coefficients.values()), default=0.0)
-    return all(abs(c.imag) <= tolerance * scale for c in map(complex, coefficients.values()))
+    return all(abs(complex(c).imag) <= tolerance * scale for c in coefficients.values())
+
+
+def _without_adjoint_pairs(operator: Operator, sites: Sites, tolerance: float) -> dict[Product, complex]:
+    """The terms that are not the adjoint of another term, or of themselves; terms of equal matrices taken together."""
+
+    def key(product: Product, adjoint: bool = False) -> tuple[tuple[int, bytes], ...]:
+        factors = ((j, sites[j].matrix(names).astype(complex)) for j, names in product)
+        return tuple((j, ((m.conj().T if adjoint else m) + 0.0).tobytes()) for j, m in factors)
+
+    total: dict[tuple[tuple[int, bytes], ...], complex] = {}
+    for product, c in operator.terms.items():
+        total[key(product)] = total.get(key(product), 0) + c
+    representatives = {key(product): product for product in operator.terms}
+    return {
+        product: total[k]
+        for k, product in representatives.items()
+        if abs(total.get(key(product, adjoint=True), np.inf) - complex(total[k]).conjugate()) > tolerance
+    }
 
 
 def expand(operators: Sequence[Operator]) -> tuple[tuple[Product, ...], sparse.csr_array]:
@@ -250,11 +273,6 @@ def _multiply(left: Product, right: Product) -> tuple[complex, Product]:
                 merged.append(name)
         factors[site] = tuple(merged)
     return phase, tuple(sorted((site, names) for site, names in factors.items() if names))
-
-
-def _is_hermitian_product(product: Product, sites: Sites) -> bool:
-    matrices = (sites[site].matrix(names) for site, names in product)
-    return all(np.array_equal(m, m.conj().T) for m in matrices)
 
 
 def _hermitian_components(site: Site, names: tuple[str, ...]) -> list[tuple[int, complex]]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -22,13 +23,22 @@ from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.losses import Expectation, Loss
 from qep_tn.nudging import Level, Nudge, coarser, exact_level, manifold_level, manifold_with_response
 from qep_tn.operators import Operator, expand, local_strength
-from qep_tn.solvers import DMRGSettings, ExactDiagonalization, FreeFermion, GroundState, MajoranaState, Solver
+from qep_tn.solvers import (
+    DMRGSettings,
+    ExactDiagonalization,
+    FreeFermion,
+    GroundState,
+    MajoranaState,
+    Solver,
+    StateVector,
+)
 from qep_tn.solvers.choice import default_solver
 from qep_tn.solvers.protocol import expectations
 
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
 
 _SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
+_SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
 _COARSER = math.sqrt(2)  # nudge of the coarse level over that of the fine one: the symmetric bias doubles
 _REFINEMENTS = 3
 _STRONG = 0.1  # of the nudge that grows the manifold, relative to the energy scale
@@ -45,7 +55,8 @@ class Gradient:
     value, value_error: the loss in the free ground state.
     gradient, error: name -> float or array, the structure of theta. `error` bounds the difference to the exact
         gradient for about nine components in ten or more: it holds the nudge's bias, truncation and convergence.
-    relative_error: norm of all errors over norm of the gradient.
+    relative_error: norm of all errors over norm of the gradient, or over a millionth of a gradient's natural size
+        (observable times coupling operator over the energy scale) if it is smaller than that.
     converged: whether relative_error <= rtol.
     trustworthy, message: False if free and nudged state are different branches, a solve did not converge, or the
         error is not small against the gradient; the message says which, and the remedy.
@@ -101,7 +112,9 @@ def gradient(
     free = solver.ground_state(H, theta, start=start)
     values = expectations(free.state, loss.observables)
     nudge = Nudge(H, theta, loss.observables, loss.error_signal(values))
-    if not nudge.signal.any():
+    if not (math.isfinite(loss.value(values)) and np.isfinite(nudge.signal).all()):
+        raise ValueError(f"the loss is {loss.value(values)} and its derivative {nudge.signal}; both must be finite")
+    if local_strength(_perturbation(nudge), H.sites) == 0:
         zero = np.zeros(len(H.couplings))
         return _result(nudge, loss, rtol, zero, zero, Level(0.0, zero, free, ()), free, 1)
     if isinstance(solver, FreeFermion):
@@ -116,6 +129,7 @@ def gradient(
     fine = exact_level(solver, nudge, scheme, strength, free)
     coarse = exact_level(solver, nudge, scheme, _COARSER * strength, free)
     error = error_estimate(H, fine, coarse, rtol)
+    error = error + _signal_error(nudge, loss, free, fine)
     return _result(nudge, loss, rtol, fine.gradient, error, fine, free, 1 + 2 * len(fine.nudged))
 
 
@@ -162,7 +176,7 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     if len(along):
         typical[along] = median_filter(difference[along], size=min(25, len(along)), mode="nearest")
     sizes = np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
-    rounding = 1e-15 * np.sqrt(sizes) / fine.beta
+    rounding = 5e-15 * np.sqrt(sizes) / fine.beta
     unresolved = 3e-7 * rtol * np.abs(fine.gradient).max(initial=0.0)
     return np.max([difference, 4 * typical, rounding, np.full(len(rounding), unresolved)], axis=0)
 
@@ -179,10 +193,31 @@ def _auto_strength(solver: Solver, scheme: str, rtol: float) -> float:
 
 def _auto_beta(nudge: Nudge, relative: float) -> float:
     """The beta that makes the nudge, where it is strongest, this large relative to the largest coefficient of H."""
+    return relative * _energy_scale(nudge) / local_strength(_perturbation(nudge), nudge.free.sites)
+
+
+def _energy_scale(nudge: Nudge) -> float:
+    """The largest coefficient of H(theta), its constant left out; 1 if there is none."""
     coefficients = nudge.free.coefficients(nudge.theta)
-    scale = max((abs(c) for c, p in zip(coefficients, nudge.free.products, strict=True) if p), default=0.0) or 1.0
-    perturbation = sum((s * o for s, o in zip(nudge.signal, nudge.observables, strict=True)), Operator({}))
-    return relative * float(scale) / local_strength(perturbation, nudge.free.sites)
+    return float(max((abs(c) for c, p in zip(coefficients, nudge.free.products, strict=True) if p), default=0.0) or 1.0)
+
+
+def _perturbation(nudge: Nudge) -> Operator:
+    """sum_m signal_m O_m."""
+    return sum((s * o for s, o in zip(nudge.signal, nudge.observables, strict=True)), Operator({}))
+
+
+def _signal_error(nudge: Nudge, loss: Loss, free: GroundState, level: Level) -> NDArray:
+    """What the uncertainty of the free state's expectation values, through the error signal, does to each component.
+
+    Matters near a target, where the signal vanishes, and at a kink, where it changes sign.
+    """
+    values, second = (expectations(state.state, nudge.observables) for state in (level.free, free))
+    sizes = np.array([sum(abs(c) for c in o.terms.values()) for o in nudge.observables])
+    uncertainty = np.abs(values - second) + 1e-12 * sizes
+    signals = [loss.error_signal(values + s * uncertainty) for s in (-1, 0, 1)]
+    spread = max(float(np.linalg.norm(signal - nudge.signal)) for signal in signals)
+    return np.abs(level.gradient) * spread / float(np.linalg.norm(nudge.signal))
 
 
 def _on_manifold(
@@ -199,39 +234,51 @@ def _on_manifold(
     strong = _auto_beta(nudge, _STRONG)
     grown = manifold_with_response(solver, nudge, strong, free)
     fine = manifold_level(solver, nudge, scheme, beta, grown, rtol)
-    limit = solver.max_bond if max(grown.bond_dimensions) < solver.max_bond else math.ceil(0.7 * solver.max_bond)
+    limit = solver.max_bond
+    if max(grown.bond_dimensions) >= solver.max_bond:
+        limit = max(1, min(solver.max_bond - 1, math.ceil(0.7 * solver.max_bond)))
     coarse_start = coarser(grown, 2.5 * solver.schmidt_cutoff, limit)
     coarse = manifold_level(solver, nudge, scheme, _COARSER * beta, coarse_start, rtol, free=False)
     solves = 2 + 2 * len(fine.nudged)
     for _ in range(_REFINEMENTS if adapt else 0):
-        error = error_estimate(nudge.free, fine, coarse, rtol)
+        error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, free, fine)
         if np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient) or limit < solver.max_bond:
             break
-        solver, beta = solver.with_finer_cutoff(5.0), beta / 2
+        solver, beta, free = solver.with_finer_cutoff(5.0), beta / 2, fine.free
+        nudge = replace(nudge, signal=loss.error_signal(expectations(free.state, nudge.observables)))
         grown = manifold_with_response(solver, nudge, strong, grown)
         limit = solver.max_bond if max(grown.bond_dimensions) < solver.max_bond else 0
         coarse, fine = fine, manifold_level(solver, nudge, scheme, beta, grown, rtol)
         solves += 1 + len(fine.nudged)
-    error = error_estimate(nudge.free, fine, coarse, rtol)
+    error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, free, fine)
+    if solver.max_bond == 1:
+        error = np.maximum(error, np.abs(fine.gradient))  # no coarser manifold tells what a product state leaves out
     return _result(nudge, loss, rtol, fine.gradient, error, fine, free, solves)
 
 
 def _analytic(solver: FreeFermion, nudge: Nudge, loss: Loss, rtol: float, free: GroundState) -> Gradient:
     assert isinstance(free.state, MajoranaState)
     products, matrix = expand(nudge.observables)
-    vector = solver.gradient_of_expectations(nudge.free, free.state, products, (nudge.signal @ matrix).real)
-    rounding = 1e-15 * len(nudge.free.sites) * max(1.0, float(np.abs(vector).max()))
-    level = Level(0.0, vector, free, ())
-    return _result(nudge, loss, rtol, vector, np.full(len(vector), rounding), level, free, 1)
+    weights = (nudge.signal @ matrix).real
+    vector = solver.gradient_of_expectations(nudge.free, free.state, products, weights)
+    # nearly degenerate modes amplify rounding: change the couplings by as much, and see
+    rng = np.random.default_rng(solver.seed)
+    couplings = nudge.free.flatten(nudge.theta)
+    rounded = nudge.free.unflatten(couplings * (1 + 1e-15 * rng.choice([-1, 1], len(couplings))))
+    other = solver.ground_state(nudge.free, rounded)
+    assert isinstance(other.state, MajoranaState)
+    second = solver.gradient_of_expectations(nudge.free, other.state, products, weights)
+    rounding = 1e-15 * len(nudge.free.sites) * np.abs(vector).max()
+    error = 4 * np.abs(vector - second) + rounding
+    return _result(nudge, loss, rtol, vector, error, Level(0.0, vector, free, ()), other, 1)
 
 
 def _linear_response(
     solver: ExactDiagonalization, nudge: Nudge, loss: Loss, rtol: float, free: GroundState
 ) -> Gradient:
     H = nudge.free
-    perturbation = sum((s * o for s, o in zip(nudge.signal, nudge.observables, strict=True)), Operator({}))
     products, matrix = expand(H.couplings)
-    responses, state_error = solver.linear_response(H, nudge.theta, free, perturbation, products)
+    responses, state_error = solver.linear_response(H, nudge.theta, free, _perturbation(nudge), products)
     vector = np.asarray((matrix @ responses).real)
     sizes = np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
     return _result(nudge, loss, rtol, vector, 2 * state_error * sizes, Level(0.0, vector, free, ()), free, 2)
@@ -250,10 +297,13 @@ def _result(
     """Assemble the result; `other` is a second, less accurate free state, for the error of the loss's value."""
     H, free = nudge.free, level.free
     value, second = (loss.value(expectations(s.state, nudge.observables)) for s in (free, other))
-    norm = float(np.linalg.norm(vector))
-    relative = float(np.linalg.norm(error)) / norm if norm > 0 else float(error.any())
-    message = _distrust(level, relative, rtol)
-    if message.startswith("the nudged state"):
+    natural = local_strength(_perturbation(nudge), H.sites) / _energy_scale(nudge)
+    norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
+    relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
+    exact_gap = free.gap if isinstance(free.state, StateVector) else None
+    degenerate = exact_gap is not None and exact_gap <= _SAME_LEVEL * _energy_scale(nudge)
+    message = _distrust(level, other, relative, rtol, degenerate)
+    if message.startswith(("the nudged state", "the ground state is degenerate")):
         warnings.warn(message, DegenerateGroundStateWarning, stacklevel=4)
     return Gradient(
         value=value,
@@ -272,15 +322,20 @@ def _result(
     )
 
 
-def _distrust(level: Level, relative_error: float, rtol: float) -> str:
+def _distrust(level: Level, first: GroundState, relative_error: float, rtol: float, degenerate: bool) -> str:
     """Why not to trust a gradient; empty if there is no reason."""
+    if degenerate and level.nudged:
+        return "the ground state is degenerate, and the solver chose one of several; break the degeneracy"
     if level.overlap < _SAME_BRANCH:
         return (
             f"the nudged state is not on the free state's branch (overlap {level.overlap:.2f}): the ground state is "
             "degenerate or nearly so; break the degeneracy, or nudge with a smaller beta"
         )
-    if relative_error > max(rtol, 0.1):
-        return f"the estimated error is {relative_error:.1g} of the gradient; raise max_bond or lower rtol"
+    for state in (first, level.free, *level.nudged):
+        if not state.converged:
+            return f"a ground state did not converge: {state.message}"
+    if not relative_error <= max(rtol, 0.1):
+        return f"the estimated error is {relative_error:.1g} of the gradient; raise max_bond, or leave beta to 'auto'"
     return ""
 
 
@@ -291,11 +346,15 @@ def _check(
     H.flatten(theta)
     if not isinstance(loss, Loss):
         raise ValueError(f"loss must be a Loss such as Expectation(operator), not {type(loss).__name__}")
+    if not H.couplings:
+        raise ValueError("the Hamiltonian has no parameters, so there is nothing to differentiate by")
     for operator in loss.observables:
+        if not isinstance(operator, Operator):
+            raise ValueError(f"the loss's observable must be an Operator such as X(3), not {operator!r}")
         operator.check(H.sites, "the loss's observable")
-    if not (isinstance(rtol, int | float) and 0 < rtol < 1):
+    if not (isinstance(rtol, Real) and 0 < rtol < 1):
         raise ValueError(f"rtol = {rtol!r}: a relative error lies between 0 and 1")
-    if beta != "auto" and not (isinstance(beta, int | float) and math.isfinite(beta) and beta > 0):
+    if beta != "auto" and not (isinstance(beta, Real) and math.isfinite(beta) and beta > 0):
         raise ValueError(f"beta = {beta!r}: a nudge strength is a positive number, or 'auto'")
     if scheme not in ("symmetric", "one-sided", "linear-response"):
         raise ValueError(f"scheme = {scheme!r}: choose 'symmetric', 'one-sided' or 'linear-response'")

@@ -153,7 +153,7 @@ def _check_configuration(folder: Path, config_text: str) -> None:
         raise ValueError(f"{folder / 'config.toml'} is damaged ({error}); start another run with --out") from None
     old, new = _entries(saved), _entries(tomllib.loads(config_text))
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key) and not key.endswith(".steps") and not key.startswith("versions."):
+        if old.get(key) != new.get(key) and key != "explore.steps" and not key.startswith("versions."):
             raise ValueError(
                 f"--resume with {key} = {new.get(key)!r}, but the run in {folder} was made with {old.get(key)!r}; "
                 f"restore it, or start another run with --out"

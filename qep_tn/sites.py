@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 Sites = tuple["Site", ...]
 
 
+# These multiply as soon as they meet (see `qep_tn.operators`), so their names are taken.
+_PAULI = {
+    "X": np.array([[0.0, 1.0], [1.0, 0.0]]),
+    "Y": np.array([[0.0, -1j], [1j, 0.0]]),
+    "Z": np.diag([1.0, -1.0]),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Site:
     """A local Hilbert space and its named operators.
@@ -28,6 +36,9 @@ class Site:
         shapes = {matrix.shape for matrix in self.operators.values()}
         if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != shape[1]:
             raise ValueError(f"site {self.name!r}: its operators must be square matrices of one size")
+        for name, pauli in _PAULI.items():
+            if name in self.operators and not np.array_equal(self.operators[name], pauli):
+                raise ValueError(f"site {self.name!r}: {name} is the Pauli matrix everywhere; choose another name")
         for matrix in self.operators.values():
             matrix.setflags(write=False)
         object.__setattr__(self, "operators", MappingProxyType(dict(self.operators)))
@@ -56,9 +67,7 @@ def _product(site: Site, names: tuple[str, ...]) -> NDArray:
 @cache
 def qubit() -> Site:
     """A qubit: Pauli X, Y, Z; Number = |1><1| = (1 - Z)/2; Sp = |0><1|, Sm = |1><0|; Sx, Sy, Sz = X/2, Y/2, Z/2."""
-    x = np.array([[0.0, 1.0], [1.0, 0.0]])
-    y = np.array([[0.0, -1j], [1j, 0.0]])
-    z = np.diag([1.0, -1.0])
+    x, y, z = (_PAULI[name] for name in "XYZ")
     raising = np.array([[0.0, 1.0], [0.0, 0.0]])
     return Site(
         "qubit",

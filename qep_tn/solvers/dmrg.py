@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mpo import energy_and_variance
@@ -14,6 +15,8 @@ from qep_tn.mps import MPS
 from qep_tn.solvers.protocol import GroundState
 
 _KICKS = (0.3, 0.1, 0.03)
+_RESCUES = (0.1, 0.1, 0.1)  # kicks for sweeps that come to rest, or creep, where the energy variance is too large
+_PATIENCE = 15  # sweeps before a kick
 _COLD_CUTOFF = 1e-4
 
 
@@ -36,8 +39,7 @@ class DMRGSettings:
     energy_tolerance: a solve has converged when a sweep changes the energy by less than this, or the discarded
         weight, times the sum of the magnitudes of all coefficients of H; 1e-13 is a few times the rounding error.
     max_sweeps: of a ground-state search, two-site and one-site sweeps together.
-    seed: of the random MPS of bond dimension 4 that a cold search starts from; a product state could be stuck,
-        because no two-site update of it gains energy from a three-site term.
+    seed: of the random MPS that a cold search starts from.
     """
 
     max_bond: int = 128
@@ -47,12 +49,12 @@ class DMRGSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_bond < 1:
-            raise ValueError(f"max_bond = {self.max_bond}: a bond dimension is at least 1")
+        if not isinstance(self.max_bond, int) or self.max_bond < 1:
+            raise ValueError(f"max_bond = {self.max_bond}: a bond dimension is a whole number, at least 1")
         if self.cutoff is not None and not 0 < self.cutoff < 1:
             raise ValueError(f"cutoff = {self.cutoff}: a Schmidt value lies between 0 and 1")
-        if self.max_sweeps < 1:
-            raise ValueError(f"max_sweeps = {self.max_sweeps}: at least one sweep is needed")
+        if not isinstance(self.max_sweeps, int) or self.max_sweeps <= len(_KICKS) + 1:
+            raise ValueError(f"max_sweeps = {self.max_sweeps}: at least {len(_KICKS) + 2} sweeps are needed")
 
     def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
         raise NotImplementedError
@@ -81,27 +83,37 @@ class DMRGSettings:
         return replace(self, cutoff=self.schmidt_cutoff / factor)
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
-        """Two-site sweeps until the energy settles to within truncation; then, if the bond dimension is at its limit,
-        one-site sweeps to the variational minimum there. `start` is used if its state is an MPS.
+        """Two-site sweeps until the energy settles to within truncation, with a kick by a random MPS and more sweeps as
+        long as the energy variance says that this is not an eigenstate; then, if the bond dimension is at its limit,
+        one-site sweeps to the variational minimum there. `start` is used if its state is an MPS; it also chooses
+        the branch: across a first-order transition a warm start may stay in the phase that it comes from.
 
-        Raises ValueError for a chain of one site.
+        Raises ValueError for a chain of fewer than three sites.
         """
-        if len(H.sites) < 2:
-            raise ValueError(f"{type(self).__name__} needs a chain of at least 2 sites; use ExactDiagonalization")
+        if len(H.sites) < 3:
+            raise ValueError(f"{type(self).__name__} needs a chain of at least 3 sites; use ExactDiagonalization")
         scale = float(np.abs(H.coefficients(theta)).sum()) or 1.0
         if start is not None and isinstance(start.state, MPS):
             state, sweeps = start.state, 0
         else:
             state, sweeps = self._cold_start(H, theta), len(_KICKS)
 
-        sweeper = self._two_site(H, theta, state, self.schmidt_cutoff, cold=False)
-        energy, change, truncation = np.inf, np.inf, 0.0
-        while change > (tolerance := max(self.energy_tolerance, truncation) * scale) and sweeps < self.max_sweeps:
-            previous, (energy, truncation) = energy, sweeper.sweep()
-            change, sweeps = abs(energy - previous), sweeps + 1
+        for kick in (*_RESCUES, None):
+            sweeper = self._two_site(H, theta, state, self.schmidt_cutoff, cold=False)
+            patience = self.max_sweeps if kick is None else min(self.max_sweeps, sweeps + _PATIENCE)
+            energy, change, truncation = np.inf, np.inf, 0.0
+            while change > (tolerance := max(self.energy_tolerance, truncation) * scale) and sweeps < patience:
+                previous, (energy, truncation) = energy, sweeper.sweep()
+                change, sweeps = abs(energy - previous), sweeps + 1
+            state = sweeper.state()
+            small = self._variance_is_small(H, theta, state, truncation)
+            if (small and change <= tolerance) or sweeps >= self.max_sweeps:
+                break
+            if kick is not None and not small:
+                state = state.plus(MPS.random(H.sites, 4, self.seed + sweeps, self._dtype(H, theta)), kick)
 
         if truncation > 10 * self.schmidt_cutoff**2:
-            sweeper = self._one_site(H, theta, sweeper.state())
+            sweeper = self._one_site(H, theta, state)
             tolerance, change = self.energy_tolerance * scale, np.inf
             while change > tolerance and sweeps < self.max_sweeps:
                 previous, (energy, _) = energy, sweeper.sweep()
@@ -113,16 +125,36 @@ class DMRGSettings:
         return self._result(H, theta, sweeper.state(), truncation, sweeps, converged, message)
 
     def _cold_start(self, H: Hamiltonian, theta: Theta) -> MPS:
-        """Sweeps from a random MPS, with a coarse cutoff, for an unconverged state is needlessly entangled; kicked by
-        ever weaker random MPS in between, out of the local minima of Hamiltonians with hidden symmetries.
+        """The best of several starts: the product state that the local fields favour, and two random MPS.
+
+        Sweeps with a coarse cutoff, for an unconverged state is needlessly entangled; kicked by ever weaker random MPS
+        in between, out of the local minima of Hamiltonians with hidden symmetries.
         """
-        dtype = complex if np.iscomplexobj(H.mpo.fill(H.coefficients(theta)).tensors[0]) else float
-        state = MPS.random(H.sites, min(4, self.max_bond), self.seed, dtype)
-        for n, kick in enumerate(_KICKS):
-            sweeper = self._two_site(H, theta, state, max(self.schmidt_cutoff, _COLD_CUTOFF), cold=True)
-            sweeper.sweep()
-            state = sweeper.state().plus(MPS.random(H.sites, 4, self.seed + n + 1, dtype), kick)
-        return state
+        dtype = self._dtype(H, theta)
+        seeds = range(self.seed, self.seed + 3 * (1 + len(_KICKS)), 1 + len(_KICKS))
+        states = [MPS.random(H.sites, min(4, self.max_bond), seed, dtype) for seed in seeds]
+        states[0] = MPS.product(H.sites, local_field_vectors(H, theta, dtype))
+        best, lowest = states[0], np.inf
+        for state, seed in zip(states, seeds, strict=True):
+            for n, kick in enumerate(_KICKS):
+                kicked = state.plus(MPS.random(H.sites, 4, seed + n + 1, dtype), kick)
+                sweeper = self._two_site(H, theta, kicked, max(self.schmidt_cutoff, _COLD_CUTOFF), cold=True)
+                energy, _ = sweeper.sweep()
+                state = sweeper.state()
+            if energy < lowest - 1e-9 * abs(energy):
+                best, lowest = state, energy
+        return best
+
+    def _variance_is_small(self, H: Hamiltonian, theta: Theta, state: MPS, truncation: float) -> bool:
+        """Whether truncation explains the energy variance; if not, the sweeps came to rest before the minimum."""
+        coefficients = np.abs(H.coefficients(theta))
+        _, variance = energy_and_variance(H.mpo.fill(H.coefficients(theta)), state.tensors)
+        discarded = max(truncation, self.schmidt_cutoff**2, 1e-16)
+        return variance <= 1e4 * discarded * float((coefficients**2).sum())
+
+    @staticmethod
+    def _dtype(H: Hamiltonian, theta: Theta) -> type:
+        return complex if np.iscomplexobj(H.mpo.fill(H.coefficients(theta)).tensors[0]) else float
 
     def grow(self, H: Hamiltonian, theta: Theta, start: GroundState) -> GroundState:
         """One two-site sweep from `start`."""
@@ -148,3 +180,13 @@ class DMRGSettings:
         return GroundState(
             energy, state, H.sites, variance, truncation, tuple(state.bond_dimensions), sweeps, converged, message
         )
+
+
+def local_field_vectors(H: Hamiltonian, theta: Theta, dtype: type) -> list[NDArray]:
+    """The ground state of each site's one-site terms alone."""
+    local = [np.zeros((site.dimension,) * 2, complex) for site in H.sites]
+    for product, coefficient in zip(H.products, H.coefficients(theta), strict=True):
+        if len(product) == 1:
+            ((site, names),) = product
+            local[site] += coefficient * H.sites[site].matrix(names)
+    return [np.linalg.eigh(m if dtype is complex else m.real)[1][:, 0] for m in local]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, cg, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, cg, eigsh
 
 from qep_tn.hamiltonian import Hamiltonian, Theta, sparse_matrix
 from qep_tn.operators import Operator, Product
@@ -71,7 +71,10 @@ class ExactDiagonalization:
         if dimension <= _DENSE_DIMENSION:
             energies, vectors = np.linalg.eigh(matrix.toarray())
         else:
-            energies, vectors = eigsh(matrix, k=2, which="SA", v0=self._start_vector(dimension, start))
+            try:
+                energies, vectors = eigsh(matrix, k=2, which="SA", v0=self._start_vector(dimension, start))
+            except ArpackError as error:  # such as a Hamiltonian that is zero
+                raise np.linalg.LinAlgError(f"the Lanczos search for two ground states failed: {error}") from None
             order = np.argsort(energies)
             energies, vectors = energies[order], vectors[:, order]
         vector, energy = np.ascontiguousarray(vectors[:, 0]), float(energies[0])
@@ -99,7 +102,7 @@ class ExactDiagonalization:
 
         First-order perturbation theory: (E_0 - H)|dpsi> = (O - <O>)|psi> on the complement of |psi>, solved by
         conjugate gradients. Returns the derivatives and a bound on the error of |dpsi>, from its residual and the
-        gap. Raises RuntimeError if the iteration does not converge, as for a degenerate ground state.
+        gap. Raises LinAlgError if the iteration does not converge, as for a degenerate ground state.
         """
         state = free.state
         assert isinstance(state, StateVector)
@@ -116,7 +119,7 @@ class ExactDiagonalization:
         response, failed = cg(operator, right.astype(dtype), rtol=1e-13, maxiter=20_000)
         gap = free.gap or 0.0
         if failed or gap <= 0:
-            raise RuntimeError("linear response did not converge: the ground state is degenerate, or nearly so")
+            raise np.linalg.LinAlgError("linear response did not converge: the ground state is degenerate or nearly so")
         response = response - np.vdot(psi, response) * psi
         residual = np.linalg.norm(shifted(response) - right)
         error = (residual + 2 * np.sqrt(free.energy_variance) * np.linalg.norm(response)) / gap

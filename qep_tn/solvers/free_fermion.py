@@ -71,7 +71,10 @@ class FreeFermion:
     """Exact solver for open cluster-Ising chains of any length and with any couplings.
 
     `expectation` takes every operator of even fermion parity: X, ZZ, ZXZ, XX and all their products.
+    seed: of the rounding-sized changes of the couplings that tell the errors of gradients.
     """
+
+    seed: int = 0
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """The exact ground state; `start` is not needed. `gap` is 2 min S, zero where modes are degenerate.

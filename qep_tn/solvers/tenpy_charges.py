@@ -38,8 +38,8 @@ def charged_model(H: Hamiltonian, theta: Theta) -> MPOModel | None:
     Every factor is split into parts that change the charge by a definite amount. What does not conserve it has to
     cancel between terms, as in XX + YY.
     """
-    charges = [charges_of(site) for site in H.sites]
-    if any(q is None for q in charges):
+    charges = [q for site in H.sites if (q := charges_of(site)) is not None]
+    if len(charges) < len(H.sites):
         return None
     names: dict[tuple[int, bytes], str] = {}
     operators: list[dict[str, NDArray]] = [{} for _ in H.sites]
