@@ -122,10 +122,13 @@ def verify(
     """Every solver beside exact diagonalization on a short chain of the model, or the one that is named."""
     with _run("verify", config, overrides, solver, out, resume) as run:
         from qep_tn.report import verification_summary
+        from qep_tn.solvers import FreeFermion
         from qep_tn.tasks import verify as task
 
         settings = run.config.solver
         solvers = None if settings.name == "auto" else (run.solver,)
+        if isinstance(run.solver, FreeFermion):
+            run.solver.ground_state(run.H, run.theta)  # refuses at once what it cannot take
         verification = task.verify(run.H, run.theta, run.loss, solvers=solvers, seed=settings.seed)
         run.folder.write_summary(verification_summary(verification))
         print(verification.table(), f"results in {run.folder.path}", sep="\n")
@@ -138,8 +141,19 @@ def plot(folder: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's
     """Redraw the figures of a run from its folder."""
     from qep_tn.plots import plot_run
 
-    for file in plot_run(folder):
-        print(file)
+    with _foreign_files(folder):
+        for file in plot_run(folder):
+            print(file)
+
+
+@contextmanager
+def _foreign_files(folder: Path) -> Iterator[None]:
+    """Say in one line that a folder's files are well formed but not those of a run."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        kind = type(error).__name__
+        raise ValueError(f"{folder} does not hold the files of a run ({kind}); name another folder") from error
 
 
 @dataclass(frozen=True)
@@ -172,7 +186,9 @@ def _run(
         raise ValueError(f"{file}: {error}") from error
     from qep_tn.results import RunFolder, versions
 
-    folder = RunFolder.create(out or Path("runs") / f"{file.stem}-{verb}", to_toml(config, versions()), resume)
+    path = out or Path("runs") / f"{file.stem}-{verb}"
+    with _foreign_files(path):
+        folder = RunFolder.create(path, to_toml(config, versions()), resume)
     warnings = logging.getLogger("py.warnings")
     warnings.addHandler(folder.log)
     auto = " (auto)" if config.solver.name == "auto" else ""

@@ -248,3 +248,15 @@ def test_help_names_the_verbs_and_is_quick(capsys):
     assert time.perf_counter() - began < 5  # of imports
     for verb in ("gradient", "explore", "verify", "plot"):
         assert verb in out
+
+
+def test_a_named_solver_that_cannot_take_the_model_has_nothing_to_verify(capsys, folder):
+    ring = ["--set", "model.periodic=true", "--solver", "free-fermion"]
+    assert_refused(capsys, ["verify", "chain.toml", *ring], "FreeFermion solves open cluster-Ising chains")
+
+
+def test_well_formed_files_of_something_else_are_refused(capsys, folder):
+    main(["explore", "chain.toml", "--out", "a"])
+    capsys.readouterr()
+    (folder / "a" / "config.toml").write_text("model = 3\n")
+    assert_refused(capsys, ["plot", "a"], "does not hold the files of a run")

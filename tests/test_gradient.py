@@ -218,3 +218,54 @@ def test_a_start_of_another_size_is_refused(rng):
     other = qt.ExactDiagonalization().ground_state(*random_three_body(6, rng))
     with pytest.raises(ValueError, match="start has 6 sites"):
         qt.gradient(H, theta, qt.Expectation(X(0)), solver=qt.ExactDiagonalization(), start=other)
+
+
+@pytest.mark.parametrize("max_bond", [1, 2, 3])
+def test_tiny_bond_dimensions_own_up_to_their_error(max_bond, rng):
+    H, theta = random_cluster_ising("near-critical", 10, rng)
+    loss = qt.Expectation(X(4) * X(6))
+    exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
+    result = qt.gradient(H, theta, loss, solver=qt.QuimbDMRG(max_bond=max_bond))
+    true = np.linalg.norm(H.flatten(result.gradient) - exact) / np.linalg.norm(exact)
+    assert not result.converged
+    assert result.relative_error > 0.2 * true
+
+
+def test_the_error_of_the_error_signal_counts_near_a_target(rng):
+    H, theta = random_cluster_ising("paramagnet", 10, rng)
+    value = qt.FreeFermion().ground_state(H, theta).expectation(X(4) * X(7))
+    loss = qt.MeanSquaredError([X(4) * X(7)], [value + 1e-8])
+    exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
+    result = qt.gradient(H, theta, loss, solver=qt.TenpyDMRG(), rtol=1e-2)
+    assert np.linalg.norm(H.flatten(result.gradient) - exact) <= result.relative_error * np.linalg.norm(exact) * 1.5
+
+
+def test_at_a_kink_the_error_is_as_large_as_the_gradient():
+    H = qt.models.transverse_field_ising(6)
+    result = qt.gradient(H, {"J": 0.3, "h": 1.0}, qt.Magnitude(Z(3)), solver=qt.ExactDiagonalization())
+    # <Z> is zero by symmetry; its sign is rounding noise
+    assert (np.abs(H.flatten(result.gradient)) <= H.flatten(result.error)).all()
+    assert not result.converged
+
+
+def test_a_loss_that_is_not_finite_is_refused(rng):
+    H, theta = random_three_body(5, rng)
+    loss = qt.FunctionLoss([X(0)], lambda v: np.nan, lambda v: [1.0])
+    with pytest.raises(ValueError, match="must be finite"):
+        qt.gradient(H, theta, loss, solver=qt.ExactDiagonalization())
+
+
+def test_cold_dmrg_finds_the_phase_that_a_weak_field_selects():
+    H = qt.Hamiltonian(
+        qt.qubits(24),
+        {"g": -sum(X(j) for j in range(24)), "h": -sum(Z(j) for j in range(24))},
+        fixed=-sum(Z(j) * Z(j + 1) for j in range(23)),
+    )
+    for h in (0.05, -0.05):
+        for solver in (qt.TenpyDMRG(seed=1), qt.QuimbDMRG()):
+            assert np.sign(h) * solver.ground_state(H, {"g": 0.2, "h": h}).expectation(Z(12)) > 0.9
+
+
+def test_a_thousand_sites_can_be_started():
+    state = qt.MPS.random(qt.qubits(1000), 4, seed=0)
+    assert state.overlap(state) == pytest.approx(1)
