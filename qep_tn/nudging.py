@@ -120,6 +120,18 @@ def manifold_level(
     return Level(beta, gradient, unnudged, tuple(nudged), message)
 
 
+def with_lowest_states(solver: DMRGSettings, nudge: Nudge, scheme: str, level: Level) -> Level:
+    """The level with each nudged state replaced by a cold ground state if that lies lower: a given, finite nudge may
+    move another branch below the free state's, and then the ground state is there.
+    """
+    nudged = []
+    for sign, state in zip(signs(scheme), level.nudged, strict=True):
+        cold = solver.ground_state(nudge.hamiltonian, nudge.at(sign * level.beta))
+        nudged.append(cold if cold.energy < state.energy - 1e-7 * level.beta else state)
+    base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
+    return replace(level, gradient=difference_quotient(values, base, level.beta), nudged=tuple(nudged))
+
+
 def _resolution(beta: float, couplings: int) -> float:
     """Norm of the rounding noise in a gradient: about 1e-14 in every expectation value."""
     return 1e-14 * np.sqrt(couplings) / beta

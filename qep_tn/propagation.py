@@ -21,7 +21,15 @@ from scipy.ndimage import median_filter
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.losses import Expectation, Loss
-from qep_tn.nudging import Level, Nudge, coarser, exact_level, manifold_level, manifold_with_response
+from qep_tn.nudging import (
+    Level,
+    Nudge,
+    coarser,
+    exact_level,
+    manifold_level,
+    manifold_with_response,
+    with_lowest_states,
+)
 from qep_tn.operators import Operator, expand, local_strength
 from qep_tn.solvers import (
     DMRGSettings,
@@ -234,6 +242,8 @@ def _on_manifold(
     strong = _auto_beta(nudge, _STRONG)
     grown = manifold_with_response(solver, nudge, strong, free)
     fine = manifold_level(solver, nudge, scheme, beta, grown, rtol)
+    if not adapt:
+        fine = with_lowest_states(solver, nudge, scheme, fine)
     limit = solver.max_bond
     if max(grown.bond_dimensions) >= solver.max_bond:
         limit = max(1, min(solver.max_bond - 1, math.ceil(0.7 * solver.max_bond)))
