@@ -33,7 +33,7 @@ def finite_difference(H, theta, loss, solver, step, couplings, start=None):
     return np.array(slopes)
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**6), st.integers(8, 12))
 def test_all_solvers_agree_on_random_three_body_hamiltonians(seed, length):
     rng = np.random.default_rng(seed)

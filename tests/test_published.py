@@ -20,8 +20,8 @@ def test_exact_diagonalization_repeats_the_first_thirty_steps(reference):
 @pytest.mark.parametrize(
     ("solver", "steps"),
     [
-        (qt.TenpyDMRG(), 3),
-        (qt.QuimbDMRG(), 6),
+        (qt.TenpyDMRG(), 2),
+        (qt.QuimbDMRG(), 4),
         pytest.param(qt.TenpyDMRG(), 30, marks=pytest.mark.slow),
         pytest.param(qt.QuimbDMRG(), 30, marks=pytest.mark.slow),
     ],

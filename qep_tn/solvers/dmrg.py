@@ -109,7 +109,8 @@ class DMRGSettings:
             small = self._variance_is_small(H, theta, state, truncation)
             if (small and change <= tolerance) or sweeps >= self.max_sweeps:
                 break
-            if kick is not None and not small:
+            # exact zeros among the Schmidt values: the sweeps are confined to a sector that no single update leaves
+            if kick is not None and not small and truncation < 1e-4 * self.schmidt_cutoff**2:
                 state = state.plus(MPS.random(H.sites, 4, self.seed + sweeps, self._dtype(H, theta)), kick)
 
         if truncation > 10 * self.schmidt_cutoff**2:
