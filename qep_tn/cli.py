@@ -40,7 +40,7 @@ app = typer.Typer(
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run, as a TOML file.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in explore.steps=5.")]
-SolverName = Annotated[str | None, typer.Option("--solver", help="auto, exact, free-fermion, tenpy or quimb.")]
+SolverName = Annotated[str | None, typer.Option("--solver", help="auto, exact, free-fermion, numba, tenpy or quimb.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; runs/CONFIG-VERB by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from what the folder holds.")]
 

@@ -25,7 +25,7 @@ from qep_tn.models import MODELS
 if TYPE_CHECKING:
     from qep_tn.solvers.protocol import Solver
 
-SolverName = Literal["auto", "exact", "free_fermion", "tenpy", "quimb"]
+SolverName = Literal["auto", "exact", "free_fermion", "numba", "tenpy", "quimb"]
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
 
 # in the bulk of a chain of any length; the published phase exploration measures it at L = 128: X(62) * X(66)
@@ -53,7 +53,7 @@ class ModelSection(Section):
 class SolverSection(Section):
     """How ground states are found. Settings that a solver does not have are left out; None is its own default."""
 
-    name: SolverName = Field(default="auto", description="'auto', 'exact', 'free_fermion', 'tenpy' or 'quimb'")
+    name: SolverName = Field(default="auto", description="'auto', 'exact', 'free_fermion', 'numba', 'tenpy' or 'quimb'")
     max_bond: int | None = Field(default=None, ge=1, description="a bond dimension, 1 or more")
     cutoff: float | None = Field(default=None, gt=0, lt=1, description="a Schmidt value between 0 and 1")
     energy_tolerance: float | None = Field(default=None, gt=0, description="a positive number")
@@ -184,6 +184,7 @@ def solver(config: Config, H: Hamiltonian) -> Solver:
         "free_fermion": solvers.FreeFermion,
         "tenpy": solvers.TenpyDMRG,
         "quimb": solvers.QuimbDMRG,
+        "numba": solvers.NumbaDMRG,
     }
     section = config.solver
     chosen = type(default_solver(H)) if section.name == "auto" else named[section.name]

@@ -85,6 +85,17 @@ class Hamiltonian:
         """The distinct products of one-site operators that occur in H."""
         return self._expansion[0]
 
+    @property
+    def coupling_matrix(self) -> sparse.csr_array:
+        """Coefficient of each of `products` in each of `couplings`, (number of couplings, number of products)."""
+        return self._expansion[1]
+
+    @cached_property
+    def product_extents(self) -> NDArray:
+        """First and last site of each of `products`, (number of products, 2); the identity has (0, L - 1)."""
+        whole = ((0, ()), (len(self.sites) - 1, ()))
+        return np.array([((p or whole)[0][0], (p or whole)[-1][0]) for p in self.products]).reshape(-1, 2)
+
     def coefficients(self, theta: Theta) -> NDArray:
         """Coefficient of each of `products` in H(theta)."""
         _, matrix, fixed = self._expansion

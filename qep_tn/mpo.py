@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qep_tn.kernels import BlockMPO, PackedMPS, moments
 from qep_tn.operators import Product
 from qep_tn.sites import Sites
 
@@ -103,13 +105,44 @@ class ParametricMPO:
 
     def fill(self, coefficients: NDArray) -> MPO:
         """The MPO with these coefficients, one for each product; real if everything in it is."""
+        sizes = np.cumsum([np.prod(shape) for shape in self.shapes])[:-1]
+        parts = np.split(self._entries(coefficients), sizes)
+        return MPO([part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)])
+
+    def fill_blocks(self, coefficients: NDArray) -> BlockMPO:
+        """The MPO with these coefficients as the compiled kernels take it, only what can differ from zero."""
+        where, blocks, starts, bonds = self._block_structure
+        return BlockMPO(blocks, self._entries(coefficients)[where], starts, bonds)
+
+    def _entries(self, coefficients: NDArray) -> NDArray:
         entries = coefficients[self.slots] * self.values
         if np.iscomplexobj(entries) and not entries.imag.any():
             entries = entries.real
         data = self.template.astype(np.result_type(self.template, entries))
         np.add.at(data, self.positions, entries)
-        sizes = np.cumsum([np.prod(shape) for shape in self.shapes])[:-1]
-        return MPO([part.reshape(shape) for part, shape in zip(np.split(data, sizes), self.shapes, strict=True)])
+        return data
+
+    @cached_property
+    def _block_structure(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Where in the flattened tensors the blocks' values are; rows (row, column, out, in), each site's first row,
+        and the bond dimensions, with the state "done" last.
+        """
+        (where,) = np.nonzero(self.template)
+        where = np.union1d(where, self.positions)
+        bounds = np.concatenate([[0], np.cumsum([np.prod(shape) for shape in self.shapes])]).astype(int)
+        starts = np.searchsorted(where, bounds)
+        bonds = np.array([1, *(shape[1] for shape in self.shapes)])
+        parts = [np.empty((0, 4), int)]
+        for site, shape in enumerate(self.shapes):
+            rows = np.array(np.unravel_index(where[starts[site] : starts[site + 1]] - bounds[site], shape)).T
+            rows[:, 0], rows[:, 1] = _done_last(rows[:, 0], shape[0]), _done_last(rows[:, 1], shape[1])
+            parts.append(rows)
+        return where, np.ascontiguousarray(np.concatenate(parts)), starts, bonds
+
+
+def _done_last(states: NDArray, count: int) -> NDArray:
+    """Machine states renumbered so that state 1, "done", comes last."""
+    return states if count == 1 else np.where(states == 1, count - 1, np.where(states > 1, states - 1, states))
 
 
 def real_factor(matrix: NDArray) -> tuple[complex, NDArray]:
@@ -125,29 +158,11 @@ def real_factor(matrix: NDArray) -> tuple[complex, NDArray]:
     return 1, matrix
 
 
-def energy_and_variance(mpo: MPO, tensors: Sequence[NDArray]) -> tuple[float, float]:
-    """<H> and <(H - <H>)^2> of a normalised MPS with tensors (left, physical, right).
-
-    An equal share of the energy is subtracted on every site before squaring, which keeps partial sums, and with them
-    the rounding error, small. O(L chi^2 D^2 (chi d + D d^2)).
-    """
-    energy = _contract(mpo.tensors, tensors, power=1)
-    shifted = [w.copy() for w in mpo.tensors]
-    for site, w in enumerate(shifted):
-        done = 0 if site == len(shifted) - 1 else 1  # the machine's last state, see ParametricMPO
-        w[0, done] -= energy / len(shifted) * np.eye(w.shape[2])
-    return energy, _contract(shifted, tensors, power=2)
-
-
-def _contract(mpo: Sequence[NDArray], tensors: Sequence[NDArray], power: int) -> float:
-    """<H> for power 1, <H^2> for power 2."""
-    left = np.ones((1,) * (power + 2))
-    for a, w in zip(tensors, mpo, strict=True):
-        left = np.tensordot(left, a, (-1, 0))  # bra w.. [ket], [l] s r -> bra w.. s r
-        for _ in range(power):
-            # bra w.. (w) s r, (l) R out (in) -> the last operator index first
-            left = np.tensordot(left, w, ((-3, -2), (0, 3)))  # bra w.. r R out
-            left = np.moveaxis(left, -2, 1)  # bra R w.. r out
-            left = np.moveaxis(left, -1, -2)  # bra R w.. out r
-        left = np.tensordot(a.conj(), left, ((0, 1), (0, -2)))  # [l s] r', [bra] R.. [out] r -> r' R.. r
-    return float(left.reshape(-1)[0].real)
+def energy_and_variance(mpo: BlockMPO, packed: PackedMPS) -> tuple[float, float]:
+    """<H> and <(H - <H>)^2> of a normalised right-canonical MPS, centre on site 0."""
+    dtype = np.result_type(mpo.values, packed.data)
+    mpo = mpo._replace(values=mpo.values.astype(dtype, copy=False))
+    packed = packed._replace(data=packed.data.astype(dtype, copy=False))
+    energy, _ = moments(mpo, packed, 0.0)
+    remainder, variance = moments(mpo, packed, energy)
+    return energy + remainder, variance - remainder**2

@@ -48,6 +48,13 @@ class MPS:
         return cls(tuple(sites), tuple(reversed(right_canonical)))
 
     @classmethod
+    def from_packed(cls, sites: Sites, packed: PackedMPS) -> MPS:
+        """An MPS from a buffer of tensors that are right-canonical and normalised."""
+        shapes = zip(packed.bonds[:-1].tolist(), packed.dims.tolist(), packed.bonds[1:].tolist(), strict=True)
+        parts = np.split(packed.data, packed.offsets[1:-1])
+        return cls(tuple(sites), tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
+
+    @classmethod
     def random(cls, sites: Sites, bond: int, seed: int, dtype: type = float) -> MPS:
         """A random MPS of at most the given bond dimension."""
         rng = np.random.default_rng(seed)
@@ -74,18 +81,19 @@ class MPS:
         return [tensor.shape[2] for tensor in self.tensors[:-1]]
 
     @cached_property
-    def _packed(self) -> PackedMPS:
+    def packed(self) -> PackedMPS:
+        """The tensors in one buffer, as the compiled kernels take them."""
         return pack(self.tensors)
 
     def product_expectations(self, products: tuple[Product, ...]) -> NDArray:
         """Expectation of each product of one-site operators, by one pass of the compiled kernels."""
-        plan, phases = _plan(self.sites, products)
-        return evaluate(plan, self._packed) * phases
+        plan, phases = expectation_plan(self.sites, products)
+        return evaluate(plan, self.packed) * phases
 
     def correlations(self, first: str, second: str) -> NDArray:
         """All pairs <A_i B_j> of two one-site operators by name, (L, L)."""
         a, b = ([site.matrix((name,)) for site in self.sites] for name in (first, second))
-        return correlations(self._packed, a, b)
+        return correlations(self.packed, a, b)
 
     def overlap(self, other: MPS) -> complex:
         """<other|self>."""
@@ -175,7 +183,7 @@ class MPS:
 
 
 @lru_cache(maxsize=32)
-def _plan(sites: Sites, products: tuple[Product, ...]) -> tuple[ExpectationPlan, NDArray]:
+def expectation_plan(sites: Sites, products: tuple[Product, ...]) -> tuple[ExpectationPlan, NDArray]:
     """The compiled plan for some products, and the phases taken out of their imaginary factors."""
     factors = [[(site, *real_factor(sites[site].matrix(names))) for site, names in product] for product in products]
     plan = compile_products(

@@ -1,27 +1,21 @@
-"""The states behind a gradient: free and nudged, on one manifold, at two accuracies.
-
-For matrix product states QEP is exact on a fixed manifold, so free and nudged phases are swept at the same bond
-dimensions from the same state, in step: what one sweep leaves unconverged is common to all and drops out of the
-difference. The manifold must hold the response too, and a product state's own manifold, say, does not; so a two-site
-sweep under a strong nudge first gives it room.
-"""
+"""The states behind a gradient: free and nudged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.mps import MPS
+from qep_tn.losses import Loss
 from qep_tn.operators import Operator
 from qep_tn.solvers import DMRGSettings, GroundState, Solver
 from qep_tn.solvers.protocol import expectations
-
-_LARGEST_SWEEP_COUNT = 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,11 @@ class Nudge:
         """The Hamiltonian with the parameter "nudge"; built once for a Hamiltonian and its observables."""
         return _with_nudge(self.free, self.observables)
 
+    @property
+    def perturbation(self) -> Operator:
+        """sum_m signal_m O_m."""
+        return sum((s * o for s, o in zip(self.signal, self.observables, strict=True)), Operator({}))
+
     def at(self, beta: float) -> Theta:
         """Its parameters at nudge strength beta."""
         return {**self.theta, "nudge": beta * self.signal}
@@ -52,25 +51,88 @@ def _with_nudge(free: Hamiltonian, observables: tuple[Operator, ...]) -> Hamilto
     return free.with_parameter("nudge", observables)
 
 
+class Noise(NamedTuple):
+    """What limits a component of a gradient.
+
+    rounding: in an expectation value of an operator of unit norm. faintest: component that can be told from zero,
+    relative to the largest one times rtol. amplitude: that truncation leaves undetermined in the state; its
+    interference with the response shows in a component as this times the root of the component.
+    """
+
+    rounding: float = 5e-15
+    faintest: float = 3e-7
+    amplitude: float = 0.0
+
+
 @dataclass(frozen=True)
 class Level:
     """Nudged states at one accuracy.
 
-    beta: nudge strength. gradient: over the couplings. free: the free state on the same manifold.
-    nudged: at +beta, and at -beta if the scheme is symmetric.
-    message: empty, or why the sweeps have not converged.
+    beta: nudge strength. gradient: over the couplings. free: the free state.
+    order: 2 for states at +beta and -beta, 1 for one at +beta, 0 for none.
+    overlap: the smallest |<free|nudged>|^2. message: empty, or why a nudged state has not converged.
+    assemble: makes the nudged ground states; not before they are asked for, for that can cost more than to find them.
+    noise: of the gradient's components. left_out: over the couplings, a bound on what the gradient leaves out.
+    observed: the observables' mean over the nudged states, where the manifold needs it.
     """
 
     beta: float
     gradient: NDArray
     free: GroundState
-    nudged: tuple[GroundState, ...]
+    order: int = 0
+    overlap: float = 1.0
     message: str = ""
+    assemble: Callable[[], tuple[GroundState, ...]] = tuple
+    noise: Noise = field(default_factory=Noise)
+    left_out: NDArray | float = 0.0
+    observed: NDArray | None = None
+
+    @cached_property
+    def nudged(self) -> tuple[GroundState, ...]:
+        """The nudged states: at +beta, and at -beta if the scheme is symmetric."""
+        return self.assemble()
+
+    @classmethod
+    def of_states(
+        cls, beta: float, gradient: NDArray, free: GroundState, nudged: Sequence[GroundState], message: str = ""
+    ) -> Level:
+        """The level of nudged states at hand."""
+        overlap = min(state.fidelity(free) for state in nudged)
+        message = message or next((state.message for state in nudged if not state.converged), "")
+        return cls(beta, gradient, free, len(nudged), overlap, message, lambda: tuple(nudged))
+
+
+class Manifold(Protocol):
+    """Where free and nudged MPS are compared: the same bond dimensions for all of them."""
 
     @property
-    def overlap(self) -> float:
-        """The smallest |<free|nudged>|^2."""
-        return min((state.fidelity(self.free) for state in self.nudged), default=1.0)
+    def nudge(self) -> Nudge:
+        """The nudge, with the error signal in force."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether a bond dimension is at its limit, so that no finer manifold can be had."""
+
+    def fine(self) -> Level:
+        """Nudged states at the accuracy asked for."""
+
+    def coarse(self) -> Level:
+        """Nudged states on a coarser manifold, at a stronger nudge: the difference to `fine` estimates the error."""
+
+    def refined(self, level: Level, loss: Loss) -> Manifold:
+        """A finer manifold, for a weaker nudge, from the free state of this one's fine level."""
+
+    def second_values(self, fine: Level, coarse: Level) -> NDArray:
+        """The observables' values without nudge, of another accuracy than those of the fine level's free state."""
+
+
+COARSER_NUDGE = math.sqrt(2)  # nudge of the coarse level over that of the fine one: the symmetric bias doubles
+COARSER_CUTOFF = 2.5
+
+
+def coarser_bond(max_bond: int) -> int:
+    """The bond dimension of the coarse manifold where the limit, not the cutoff, decides."""
+    return max(1, min(max_bond - 1, math.ceil(0.7 * max_bond)))
 
 
 def signs(scheme: str) -> tuple[int, ...]:
@@ -89,35 +151,7 @@ def exact_level(solver: Solver, nudge: Nudge, scheme: str, beta: float, free: Gr
     nudged = tuple(solver.ground_state(nudge.hamiltonian, nudge.at(s * beta), start=free) for s in signs(scheme))
     values = [expectations(state.state, nudge.free.couplings) for state in nudged]
     base = expectations(free.state, nudge.free.couplings)
-    return Level(beta, difference_quotient(values, base, beta), free, nudged)
-
-
-def manifold_level(
-    solver: DMRGSettings, nudge: Nudge, scheme: str, beta: float, start: GroundState, rtol: float, free: bool = True
-) -> Level:
-    """Nudged states at the bond dimensions of `start`, swept in step, the free state with them, until the gradient's
-    change in one sweep falls below rtol/10 of its norm.
-
-    free: False leaves the free state out if the scheme is symmetric and needs none; the level then has `start` for it.
-    """
-    strengths = (0, *signs(scheme)) if free or scheme != "symmetric" else signs(scheme)
-    runs: list[Iterator[GroundState]] = [solver.sweeps(nudge.hamiltonian, nudge.at(s * beta), start) for s in strengths]
-    couplings = nudge.free.couplings
-    gradient, change = np.full(len(couplings), np.inf), np.inf
-    for _ in range(_LARGEST_SWEEP_COUNT):
-        states = [next(run) for run in runs]
-        unnudged, nudged = (states[0], states[1:]) if strengths[0] == 0 else (start, states)
-        base, *values = (expectations(state.state, couplings) for state in (unnudged, *nudged))
-        previous, gradient = gradient, difference_quotient(values, base, beta)
-        norm = float(np.linalg.norm(gradient))
-        change = float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0
-        if change <= max(0.1 * rtol, _resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
-            message = ""
-            break
-    else:
-        message = f"the gradient still changed by {change:.1e} in sweep {_LARGEST_SWEEP_COUNT} of the nudged states"
-    unnudged, *nudged = (replace(s, converged=not message, message=message or "converged") for s in (unnudged, *nudged))
-    return Level(beta, gradient, unnudged, tuple(nudged), message)
+    return Level.of_states(beta, difference_quotient(values, base, beta), free, nudged)
 
 
 def with_lowest_states(solver: DMRGSettings, nudge: Nudge, scheme: str, level: Level) -> Level:
@@ -129,28 +163,9 @@ def with_lowest_states(solver: DMRGSettings, nudge: Nudge, scheme: str, level: L
         cold = solver.ground_state(nudge.hamiltonian, nudge.at(sign * level.beta))
         nudged.append(cold if cold.energy < state.energy - 1e-7 * level.beta else state)
     base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
-    return replace(level, gradient=difference_quotient(values, base, level.beta), nudged=tuple(nudged))
+    return Level.of_states(level.beta, difference_quotient(values, base, level.beta), level.free, nudged, level.message)
 
 
-def _resolution(beta: float, couplings: int) -> float:
+def resolution(beta: float, couplings: int) -> float:
     """Norm of the rounding noise in a gradient: about 1e-14 in every expectation value."""
     return 1e-14 * np.sqrt(couplings) / beta
-
-
-def manifold_with_response(solver: DMRGSettings, nudge: Nudge, strong: float, free: GroundState) -> GroundState:
-    """A state on a manifold that holds the response: `free` after a two-site sweep under a strong nudge.
-
-    If the strong nudge tips the state over into another branch, weaker ones are tried.
-    """
-    for beta in (strong, 0.1 * strong, 0.01 * strong):
-        grown = solver.grow(nudge.hamiltonian, nudge.at(beta), free)
-        if grown.fidelity(free) > 0.5:
-            return grown
-    return free
-
-
-def coarser(state: GroundState, cutoff: float, max_bond: int) -> GroundState:
-    """The state with its Schmidt values below `cutoff` discarded, and its bond dimensions cut to `max_bond`."""
-    assert isinstance(state.state, MPS)
-    truncated = state.state.truncated(cutoff, max_bond)
-    return replace(state, state=truncated, bond_dimensions=tuple(truncated.bond_dimensions))

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Real
 from typing import Any, Literal
 
@@ -21,33 +22,28 @@ from scipy.ndimage import median_filter
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.losses import Expectation, Loss
-from qep_tn.nudging import (
-    Level,
-    Nudge,
-    coarser,
-    exact_level,
-    manifold_level,
-    manifold_with_response,
-    with_lowest_states,
-)
+from qep_tn.nudging import COARSER_NUDGE, Level, Manifold, Nudge, exact_level, with_lowest_states
 from qep_tn.operators import Operator, expand, local_strength
 from qep_tn.solvers import (
     DMRGSettings,
     ExactDiagonalization,
     FreeFermion,
     GroundState,
+    LibraryDMRG,
     MajoranaState,
+    NumbaDMRG,
     Solver,
     StateVector,
 )
 from qep_tn.solvers.choice import default_solver
 from qep_tn.solvers.protocol import expectations
+from qep_tn.swept_manifold import SweptManifold
+from qep_tn.windowed_manifold import WindowedManifold
 
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
 
 _SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
-_COARSER = math.sqrt(2)  # nudge of the coarse level over that of the fine one: the symmetric bias doubles
 _REFINEMENTS = 3
 _STRONG = 0.1  # of the nudge that grows the manifold, relative to the energy scale
 
@@ -68,7 +64,7 @@ class Gradient:
     converged: whether relative_error <= rtol.
     trustworthy, message: False if free and nudged state are different branches, a solve did not converge, or the
         error is not small against the gradient; the message says which, and the remedy.
-    free, nudged: the ground states; nudged at +beta, and at -beta if the scheme is symmetric.
+    free: the free ground state. level: what the nudged ones are made from.
     beta: nudge strength, multiplies the error signal. overlap: the smaller |<free|nudged>|^2.
     ground_states: how many ground states it took.
     """
@@ -82,10 +78,15 @@ class Gradient:
     trustworthy: bool
     message: str
     free: GroundState = field(repr=False)
-    nudged: tuple[GroundState, ...] = field(repr=False)
     beta: float
     overlap: float
     ground_states: int
+    level: Level = field(repr=False)
+
+    @property
+    def nudged(self) -> tuple[GroundState, ...]:
+        """The nudged ground states: at +beta, and at -beta if the scheme is symmetric."""
+        return self.level.nudged
 
 
 def gradient(
@@ -101,11 +102,10 @@ def gradient(
 ) -> Gradient:
     """D loss / d theta_k for every coupling of H, by quantum equilibrium propagation.
 
-    solver: any solver; by default exact diagonalization for small systems, TeNPy's DMRG beyond. `FreeFermion`
+    solver: any solver; by default exact diagonalization for small systems, `NumbaDMRG` beyond. `FreeFermion`
         returns its analytic derivative.
     rtol: the relative error asked for; sets nudge strength, Schmidt cutoff and convergence of DMRG solvers.
-    beta: nudge strength, multiplies the error signal. "auto" takes the strength at which rounding noise and nudge
-        bias meet, or a larger one if rtol allows.
+    beta: nudge strength, multiplies the error signal. "auto" takes one whose bias rtol allows by a wide margin.
     scheme: "symmetric", error O(beta^2); "one-sided", error O(beta) at two thirds of the cost; "linear-response",
         the limit beta -> 0 by `ExactDiagonalization`.
     start: a ground state at nearby parameters to start from.
@@ -116,15 +116,15 @@ def gradient(
     solver = default_solver(H) if solver is None else solver
     _check(H, theta, loss, solver, rtol, beta, scheme, start)
     if isinstance(solver, DMRGSettings):
-        solver = solver.with_cutoff(1e-3 * rtol)
+        solver = solver.with_cutoff(solver.cutoff_for(rtol, scheme) if beta == "auto" else 1e-3 * rtol)
     free = solver.ground_state(H, theta, start=start)
     values = expectations(free.state, loss.observables)
     nudge = Nudge(H, theta, loss.observables, loss.error_signal(values))
     if not (math.isfinite(loss.value(values)) and np.isfinite(nudge.signal).all()):
         raise ValueError(f"the loss is {loss.value(values)} and its derivative {nudge.signal}; both must be finite")
-    if local_strength(_perturbation(nudge), H.sites) == 0:
+    if local_strength(nudge.perturbation, H.sites) == 0:
         zero = np.zeros(len(H.couplings))
-        return _result(nudge, loss, rtol, zero, zero, Level(0.0, zero, free, ()), free, 1)
+        return _result(nudge, loss, rtol, zero, zero, Level(0.0, zero, free), values, 1)
     if isinstance(solver, FreeFermion):
         return _analytic(solver, nudge, loss, rtol, free)
     if scheme == "linear-response":
@@ -135,10 +135,10 @@ def gradient(
     if isinstance(solver, DMRGSettings):
         return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
     fine = exact_level(solver, nudge, scheme, strength, free)
-    coarse = exact_level(solver, nudge, scheme, _COARSER * strength, free)
+    coarse = exact_level(solver, nudge, scheme, COARSER_NUDGE * strength, free)
     error = error_estimate(H, fine, coarse, rtol)
-    error = error + _signal_error(nudge, loss, free, fine)
-    return _result(nudge, loss, rtol, fine.gradient, error, fine, free, 1 + 2 * len(fine.nudged))
+    error = error + _signal_error(nudge, loss, values, fine)
+    return _result(nudge, loss, rtol, fine.gradient, error, fine, values, 1 + 2 * fine.order)
 
 
 def response_matrix(
@@ -171,37 +171,43 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     The difference is scaled to the fine level's nudge bias, which is of second order in beta if symmetric and of first
     if one-sided; truncation errors differ by about a factor of two between the levels. Single components may agree by
     chance, above all where there is only noise; so no error is smaller than four times the median difference of the
-    25 couplings around it, nor than rounding in <A_k>, nor than what truncation at this rtol leaves of couplings far
-    from the observable.
+    25 couplings around it, nor than rounding in <A_k>, nor than what truncation leaves of couplings far from the
+    observable, whose response both levels truncate alike.
     """
-    order = len(fine.nudged)
-    difference = np.abs(fine.gradient - coarse.gradient) / abs((coarse.beta / fine.beta) ** order - 1)
-    centres = np.array([np.mean(a.support) if a.support else 0.0 for a in H.couplings])
-    extents = np.array([a.support[-1] - a.support[0] if a.support else 0 for a in H.couplings])
+    difference = np.abs(fine.gradient - coarse.gradient) / abs((coarse.beta / fine.beta) ** fine.order - 1)
     typical = difference.copy()
-    confined = np.flatnonzero(extents <= 8)  # a coupling of the whole chain has no neighbours
-    along = confined[np.argsort(centres[confined], kind="stable")]
+    along, sizes = _places_and_sizes(H)
     if len(along):
         typical[along] = median_filter(difference[along], size=min(25, len(along)), mode="nearest")
-    sizes = np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
-    rounding = 5e-15 * np.sqrt(sizes) / fine.beta
-    unresolved = 3e-7 * rtol * np.abs(fine.gradient).max(initial=0.0)
-    return np.max([difference, 4 * typical, rounding, np.full(len(rounding), unresolved)], axis=0)
+    rounding = fine.noise.rounding * np.sqrt(sizes) / fine.beta
+    components = np.abs(fine.gradient)
+    largest = components.max(initial=0.0)
+    faint = np.maximum(fine.noise.faintest * rtol * largest, fine.noise.amplitude * np.sqrt(components * largest))
+    return np.max([difference, 4 * typical, rounding, faint], axis=0) + fine.left_out
+
+
+@lru_cache(maxsize=8)
+def _places_and_sizes(H: Hamiltonian) -> tuple[NDArray, NDArray]:
+    """The couplings of a few sites, in their order along the chain, and the sum of coefficients of every coupling."""
+    centres = np.array([np.mean(a.support) if a.support else 0.0 for a in H.couplings])
+    extents = np.array([a.support[-1] - a.support[0] if a.support else 0 for a in H.couplings])
+    confined = np.flatnonzero(extents <= 8)  # a coupling of the whole chain has no neighbours
+    along = confined[np.argsort(centres[confined], kind="stable")]
+    return along, np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
 
 
 def _auto_strength(solver: Solver, scheme: str, rtol: float) -> float:
     """Nudge strength in units of the energy scale, where rounding (1e-14 over the strength) and bias (its square, or
-    the strength itself if one-sided) meet. On a manifold not smaller, for truncation would hide a weak response, and
-    larger where rtol allows.
+    the strength itself if one-sided) meet. DMRG has its own rules, for truncation would hide a weak response.
     """
     if isinstance(solver, DMRGSettings):
-        return float(np.clip(0.3 * rtol, 3e-5, 1e-2))
+        return solver.nudge_strength(rtol, scheme)
     return 3e-5 if scheme == "symmetric" else 1e-6
 
 
 def _auto_beta(nudge: Nudge, relative: float) -> float:
     """The beta that makes the nudge, where it is strongest, this large relative to the largest coefficient of H."""
-    return relative * _energy_scale(nudge) / local_strength(_perturbation(nudge), nudge.free.sites)
+    return relative * _energy_scale(nudge) / local_strength(nudge.perturbation, nudge.free.sites)
 
 
 def _energy_scale(nudge: Nudge) -> float:
@@ -210,17 +216,13 @@ def _energy_scale(nudge: Nudge) -> float:
     return float(max((abs(c) for c, p in zip(coefficients, nudge.free.products, strict=True) if p), default=0.0) or 1.0)
 
 
-def _perturbation(nudge: Nudge) -> Operator:
-    """sum_m signal_m O_m."""
-    return sum((s * o for s, o in zip(nudge.signal, nudge.observables, strict=True)), Operator({}))
-
-
-def _signal_error(nudge: Nudge, loss: Loss, free: GroundState, level: Level) -> NDArray:
+def _signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDArray:
     """What the uncertainty of the free state's expectation values, through the error signal, does to each component.
 
-    Matters near a target, where the signal vanishes, and at a kink, where it changes sign.
+    second: the same values at another accuracy. Matters near a target, where the signal vanishes, and at a kink, where
+    it changes sign.
     """
-    values, second = (expectations(state.state, nudge.observables) for state in (level.free, free))
+    values = expectations(level.free.state, nudge.observables)
     sizes = np.array([sum(abs(c) for c in o.terms.values()) for o in nudge.observables])
     uncertainty = np.abs(values - second) + 1e-12 * sizes
     signals = [loss.error_signal(values + s * uncertainty) for s in (-1, 0, 1)]
@@ -239,31 +241,35 @@ def _on_manifold(
     adapt: bool,
 ) -> Gradient:
     """The gradient with MPS, refined until its relative error is below rtol or the bond dimension at its limit."""
-    strong = _auto_beta(nudge, _STRONG)
-    grown = manifold_with_response(solver, nudge, strong, free)
-    fine = manifold_level(solver, nudge, scheme, beta, grown, rtol)
+    manifold: Manifold = _manifold(solver, nudge, scheme, beta, _auto_beta(nudge, _STRONG), rtol, free)
+    fine = manifold.fine()
     if not adapt:
         fine = with_lowest_states(solver, nudge, scheme, fine)
-    limit = solver.max_bond
-    if max(grown.bond_dimensions) >= solver.max_bond:
-        limit = max(1, min(solver.max_bond - 1, math.ceil(0.7 * solver.max_bond)))
-    coarse_start = coarser(grown, 2.5 * solver.schmidt_cutoff, limit)
-    coarse = manifold_level(solver, nudge, scheme, _COARSER * beta, coarse_start, rtol, free=False)
-    solves = 2 + 2 * len(fine.nudged)
+    coarse = manifold.coarse()
+    second = manifold.second_values(fine, coarse)
+    solves = 2 + 2 * fine.order
     for _ in range(_REFINEMENTS if adapt else 0):
-        error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, free, fine)
-        if np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient) or limit < solver.max_bond:
+        error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, second, fine)
+        if np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient) or manifold.limited or not fine.free.converged:
             break
-        solver, beta, free = solver.with_finer_cutoff(5.0), beta / 2, fine.free
-        nudge = replace(nudge, signal=loss.error_signal(expectations(free.state, nudge.observables)))
-        grown = manifold_with_response(solver, nudge, strong, grown)
-        limit = solver.max_bond if max(grown.bond_dimensions) < solver.max_bond else 0
-        coarse, fine = fine, manifold_level(solver, nudge, scheme, beta, grown, rtol)
-        solves += 1 + len(fine.nudged)
-    error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, free, fine)
+        manifold = manifold.refined(fine, loss)
+        nudge = manifold.nudge
+        coarse, fine = fine, manifold.fine()
+        second = manifold.second_values(fine, coarse)
+        solves += 1 + fine.order
+    error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, second, fine)
     if solver.max_bond == 1:
         error = np.maximum(error, np.abs(fine.gradient))  # no coarser manifold tells what a product state leaves out
-    return _result(nudge, loss, rtol, fine.gradient, error, fine, free, solves)
+    return _result(nudge, loss, rtol, fine.gradient, error, fine, second, solves)
+
+
+def _manifold(
+    solver: DMRGSettings, nudge: Nudge, scheme: str, beta: float, strong: float, rtol: float, free: GroundState
+) -> Manifold:
+    if isinstance(solver, NumbaDMRG):
+        return WindowedManifold(solver, nudge, scheme, beta, strong, rtol, free)
+    assert isinstance(solver, LibraryDMRG)
+    return SweptManifold.around(solver, nudge, scheme, beta, strong, rtol, free)
 
 
 def _analytic(solver: FreeFermion, nudge: Nudge, loss: Loss, rtol: float, free: GroundState) -> Gradient:
@@ -280,7 +286,8 @@ def _analytic(solver: FreeFermion, nudge: Nudge, loss: Loss, rtol: float, free: 
     second = solver.gradient_of_expectations(nudge.free, other.state, products, weights)
     rounding = 1e-15 * len(nudge.free.sites) * np.abs(vector).max()
     error = 4 * np.abs(vector - second) + rounding
-    return _result(nudge, loss, rtol, vector, error, Level(0.0, vector, free, ()), other, 1)
+    second_values = expectations(other.state, nudge.observables)
+    return _result(nudge, loss, rtol, vector, error, Level(0.0, vector, free), second_values, 1)
 
 
 def _linear_response(
@@ -288,10 +295,11 @@ def _linear_response(
 ) -> Gradient:
     H = nudge.free
     products, matrix = expand(H.couplings)
-    responses, state_error = solver.linear_response(H, nudge.theta, free, _perturbation(nudge), products)
+    responses, state_error = solver.linear_response(H, nudge.theta, free, nudge.perturbation, products)
     vector = np.asarray((matrix @ responses).real)
     sizes = np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
-    return _result(nudge, loss, rtol, vector, 2 * state_error * sizes, Level(0.0, vector, free, ()), free, 2)
+    values = expectations(free.state, nudge.observables)
+    return _result(nudge, loss, rtol, vector, 2 * state_error * sizes, Level(0.0, vector, free), values, 2)
 
 
 def _result(
@@ -301,23 +309,23 @@ def _result(
     vector: NDArray,
     error: NDArray,
     level: Level,
-    other: GroundState,
+    second: NDArray,
     solves: int,
 ) -> Gradient:
-    """Assemble the result; `other` is a second, less accurate free state, for the error of the loss's value."""
+    """Assemble the result; `second` are the observables' values at another accuracy, for the error of the loss."""
     H, free = nudge.free, level.free
-    value, second = (loss.value(expectations(s.state, nudge.observables)) for s in (free, other))
-    natural = local_strength(_perturbation(nudge), H.sites) / _energy_scale(nudge)
+    value, other = loss.value(expectations(free.state, nudge.observables)), loss.value(second)
+    natural = local_strength(nudge.perturbation, H.sites) / _energy_scale(nudge)
     norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
     relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
     exact_gap = free.gap if isinstance(free.state, StateVector) else None
     degenerate = exact_gap is not None and exact_gap <= _SAME_LEVEL * _energy_scale(nudge)
-    message = _distrust(level, other, relative, rtol, degenerate)
+    message = _distrust(level, relative, rtol, degenerate)
     if message.startswith(("the nudged state", "the ground state is degenerate")):
         warnings.warn(message, DegenerateGroundStateWarning, stacklevel=4)
     return Gradient(
         value=value,
-        value_error=max(abs(value - second), 1e-15 * max(1.0, abs(value))),
+        value_error=max(abs(value - other), 1e-15 * max(1.0, abs(value))),
         gradient=H.unflatten(vector),
         error=H.unflatten(error),
         relative_error=relative,
@@ -325,25 +333,25 @@ def _result(
         trustworthy=not message,
         message=message or "trustworthy",
         free=free,
-        nudged=level.nudged,
         beta=level.beta,
         overlap=level.overlap,
         ground_states=solves,
+        level=level,
     )
 
 
-def _distrust(level: Level, first: GroundState, relative_error: float, rtol: float, degenerate: bool) -> str:
+def _distrust(level: Level, relative_error: float, rtol: float, degenerate: bool) -> str:
     """Why not to trust a gradient; empty if there is no reason."""
-    if degenerate and level.nudged:
+    if degenerate and level.order:
         return "the ground state is degenerate, and the solver chose one of several; break the degeneracy"
     if level.overlap < _SAME_BRANCH:
         return (
             f"the nudged state is not on the free state's branch (overlap {level.overlap:.2f}): the ground state is "
             "degenerate or nearly so; break the degeneracy, or nudge with a smaller beta"
         )
-    for state in (first, level.free, *level.nudged):
-        if not state.converged:
-            return f"a ground state did not converge: {state.message}"
+    for message in (level.free.message if not level.free.converged else "", level.message):
+        if message:
+            return f"a ground state did not converge: {message}"
     if not relative_error <= max(rtol, 0.1):
         return f"the estimated error is {relative_error:.1g} of the gradient; raise max_bond, or leave beta to 'auto'"
     return ""

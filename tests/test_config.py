@@ -12,7 +12,7 @@ from qep_tn import config as build
 from qep_tn.config_file import load, to_toml
 from qep_tn.losses import Magnitude
 from qep_tn.operators import X
-from qep_tn.solvers import ExactDiagonalization, FreeFermion, QuimbDMRG, TenpyDMRG
+from qep_tn.solvers import ExactDiagonalization, FreeFermion, NumbaDMRG, QuimbDMRG, TenpyDMRG
 
 MODEL = '[model]\nname = "cluster_ising"\n'
 PARAMETERS = "[parameters]\ng_x = 1.5\ng_zz = 0.5\ng_zxz = 1\n"
@@ -66,7 +66,7 @@ def test_one_number_makes_an_array_parameter_uniform(written):
 
 
 def test_auto_is_exact_up_to_twelve_sites_and_tenpy_beyond(written):
-    for length, solver in ((12, ExactDiagonalization), (13, TenpyDMRG)):
+    for length, solver in ((12, ExactDiagonalization), (13, NumbaDMRG)):
         config = load(written(MODEL + f"L = {length}\n[solver]\nseed = 7\n"))
         chosen = build.solver(config, build.hamiltonian(config))
         assert isinstance(chosen, solver)

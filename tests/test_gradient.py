@@ -12,7 +12,7 @@ import qep_tn as qt
 from benchmarks.accuracy import figures_of_merit, published
 from qep_tn import X, Z
 
-SOLVERS = [qt.ExactDiagonalization(), qt.TenpyDMRG(), qt.QuimbDMRG()]
+SOLVERS = [qt.ExactDiagonalization(), qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()]
 
 
 def name_of(solver):
@@ -72,7 +72,9 @@ def test_gradient_of_every_loss_equals_its_finite_difference(loss, scheme, rng):
     assert result.value == pytest.approx(loss.value(result.free.expectation(loss.observables)), abs=1e-12)
 
 
-@pytest.mark.parametrize("solver", [qt.TenpyDMRG(max_bond=4), qt.QuimbDMRG(max_bond=4)], ids=name_of)
+@pytest.mark.parametrize(
+    "solver", [kind(max_bond=4) for kind in (qt.NumbaDMRG, qt.TenpyDMRG, qt.QuimbDMRG)], ids=name_of
+)
 def test_gradient_equals_finite_difference_at_fixed_bond_dimension(solver, rng):
     H, theta = random_cluster_ising("near-critical", 16, rng)
     loss = qt.Expectation(X(6) * X(10))
@@ -107,7 +109,7 @@ def test_spin_one_gradient_equals_exact(rng):
         np.testing.assert_allclose(H.flatten(qt.gradient(H, theta, loss, solver=solver).gradient), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", [qt.TenpyDMRG(), qt.QuimbDMRG()], ids=name_of)
+@pytest.mark.parametrize("solver", [qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()], ids=name_of)
 def test_published_gradient_at_128_sites(solver, reference):
     _, H, theta, loss, exact = published()
     figures = figures_of_merit(H, qt.gradient(H, theta, loss, solver=solver), exact)

@@ -81,7 +81,7 @@ def test_energy_and_variance_of_a_random_state_are_those_of_dense_algebra(rng):
     energy = np.vdot(vector, matrix @ vector).real
     variance = np.vdot(matrix @ vector, matrix @ vector).real - energy**2
     np.testing.assert_allclose(
-        energy_and_variance(H.mpo.fill(H.coefficients(theta)), state.tensors), (energy, variance), rtol=1e-11
+        energy_and_variance(H.mpo.fill_blocks(H.coefficients(theta)), state.packed), (energy, variance), rtol=1e-11
     )
 
 

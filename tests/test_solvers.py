@@ -17,7 +17,7 @@ import qep_tn as qt
 from qep_tn import X, Y, Z
 from qep_tn.hamiltonian import sparse_matrix
 
-DMRG = [qt.TenpyDMRG(), qt.QuimbDMRG()]
+DMRG = [qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()]
 FAMILIES = {
     **{name: lambda rng, name=name: random_cluster_ising(name, 9, rng) for name in PHASES},
     "three-body": lambda rng: random_three_body(9, rng),
@@ -109,7 +109,9 @@ def test_a_solver_starts_from_the_state_of_another(rng):
     assert quimb.energy == pytest.approx(tenpy.energy, abs=1e-9)  # both cut Schmidt values below 1e-7
 
 
-@pytest.mark.parametrize("solver", [qt.TenpyDMRG(max_bond=3), qt.QuimbDMRG(max_bond=3)], ids=name_of)
+@pytest.mark.parametrize(
+    "solver", [kind(max_bond=3) for kind in (qt.NumbaDMRG, qt.TenpyDMRG, qt.QuimbDMRG)], ids=name_of
+)
 def test_a_bond_limit_is_kept_and_leaves_a_variational_energy(solver, rng):
     H, theta = random_cluster_ising("near-critical", 20, rng)
     exact = qt.FreeFermion().ground_state(H, theta).energy

@@ -1,8 +1,32 @@
-"""Compiled contractions: arrays in, arrays out."""
+"""Compiled contractions and DMRG sweeps: arrays in, arrays out."""
 
+from qep_tn.kernels.chain import Chain, load_chain, packed_tensors
+from qep_tn.kernels.effective import BlockMPO
 from qep_tn.kernels.expectations import evaluate
 from qep_tn.kernels.packing import PackedMPS, pack
 from qep_tn.kernels.pairs import correlations
 from qep_tn.kernels.plans import ExpectationPlan, compile_products
+from qep_tn.kernels.response import cut_window, overlap, whole_state, widen_bonds
+from qep_tn.kernels.sweeps import move_centre, one_site_pass, two_site_sweep
+from qep_tn.kernels.variance import moments
 
-__all__ = ["ExpectationPlan", "PackedMPS", "compile_products", "correlations", "evaluate", "pack"]
+__all__ = [
+    "BlockMPO",
+    "Chain",
+    "ExpectationPlan",
+    "PackedMPS",
+    "compile_products",
+    "correlations",
+    "cut_window",
+    "evaluate",
+    "load_chain",
+    "moments",
+    "move_centre",
+    "one_site_pass",
+    "overlap",
+    "pack",
+    "packed_tensors",
+    "two_site_sweep",
+    "whole_state",
+    "widen_bonds",
+]

@@ -7,30 +7,39 @@ from qep_tn.kernels.packing import PackedMPS, apply_to_bra, largest_tensor, site
 from qep_tn.kernels.plans import ExpectationPlan
 
 
-def evaluate(plan: ExpectationPlan, packed: PackedMPS) -> np.ndarray:
-    """Expectation values of a plan's products in a normalized right-canonical MPS, centre on site 0.
+def evaluate(plan: ExpectationPlan, packed: PackedMPS, first: int = 0) -> np.ndarray:
+    """Expectation values of a plan's products in a normalized right-canonical MPS, centre on its first site.
 
+    first: where on the plan's chain the MPS begins: it may be a window of the chain, with outer bonds of any
+        dimension, left-canonical tensors to its left and right-canonical ones to its right. Values of products that
+        are not inside the window mean nothing.
     Returns (number of products,): real if the MPS and all matrices are, else complex.
     Costs 2 matrix products of O(χ³ d) per node of the plan, and O(χ² d) per product. Releases the GIL.
     Raises ValueError if the plan was made for other physical dimensions.
     """
-    if not np.array_equal(plan.dims, packed.dims):
+    if not np.array_equal(plan.dims[first : first + len(packed.dims)], packed.dims):
         raise ValueError(f"the plan is for physical dimensions {plan.dims}, the MPS has {packed.dims}")
     dtype = np.result_type(plan.matrices, packed.data)
     plan = plan._replace(matrices=plan.matrices.astype(dtype, copy=False))
     packed = packed._replace(data=packed.data.astype(dtype, copy=False))
-    return _sweep(plan, packed)[plan.values]
+    return _sweep(plan, packed, first)[plan.values]
 
 
 @numba.njit(cache=True, nogil=True)
-def _sweep(plan, mps):
+def _sweep(plan, mps, first):
     """The identity's value, 1, and after it those that the plan's steps yield; unused places at the end."""
-    sites = plan.nodes.size
-    environment_size, half_size = 0, 0
+    sites = min(plan.nodes.size - first, mps.dims.size)
+    environment_size, half_size = 1, 1
     for site in range(sites):
-        environment_size = max(environment_size, plan.nodes[site] * mps.bonds[site] ** 2)
-        half_size = max(half_size, plan.nodes[site] * site_tensor(mps, site).size)
-    environments = np.ones(environment_size, mps.data.dtype)  # of the nodes left of a site; of site 0: [[1]]
+        nodes = plan.nodes[first + site]
+        environment_size = max(environment_size, nodes * mps.bonds[site] ** 2)
+        half_size = max(half_size, nodes * site_tensor(mps, site).size)
+    if sites > 0:  # the nodes that the last site makes
+        largest_child = plan.nodes[first + sites] if first + sites < plan.nodes.size else 0
+        environment_size = max(environment_size, largest_child * mps.bonds[sites] ** 2)
+    environments = np.zeros(environment_size, mps.data.dtype)  # of the nodes left of a site
+    for k in range(mps.bonds[0]):
+        environments[k * mps.bonds[0] + k] = 1  # of the first site: the identity, on node 0
     grown = np.empty_like(environments)  # of those right of it
     halves = np.empty(half_size, mps.data.dtype)
     scratch = np.empty(largest_tensor(mps), mps.data.dtype)
@@ -39,14 +48,14 @@ def _sweep(plan, mps):
     for site in range(sites):
         ket = site_tensor(mps, site)
         left, dim, right = ket.shape
-        nodes = plan.nodes[site]
+        nodes = plan.nodes[first + site]
         half = halves[: nodes * ket.size].reshape(nodes * left, dim * right)
         environment = environments[: nodes * left * left].reshape(nodes * left, left)
         np.dot(environment, ket.reshape(left, dim * right), half)  # [node l*] [l], [l] p r -> node l* p r
         half_of = half.reshape(nodes, left * dim, right)
         bra = ket.reshape(left * dim, right)  # until the first step applies a matrix
         applied = -1
-        for step in range(plan.step_offsets[site], plan.step_offsets[site + 1]):
+        for step in range(plan.step_offsets[first + site], plan.step_offsets[first + site + 1]):
             matrix, node, child, value = plan.steps[step]
             if matrix != applied:
                 bra = apply_to_bra(site_matrix(plan.matrices, plan.matrix_offsets, matrix, dim), ket, scratch)

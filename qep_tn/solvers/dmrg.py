@@ -56,10 +56,8 @@ class DMRGSettings:
         if not isinstance(self.max_sweeps, int) or self.max_sweeps <= len(_KICKS) + 1:
             raise ValueError(f"max_sweeps = {self.max_sweeps}: at least {len(_KICKS) + 2} sweeps are needed")
 
-    def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
-        raise NotImplementedError
-
-    def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
+    def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
+        """The ground state; see `Solver`."""
         raise NotImplementedError
 
     @property
@@ -82,6 +80,26 @@ class DMRGSettings:
         """The same settings with a cutoff smaller by a factor."""
         return replace(self, cutoff=self.schmidt_cutoff / factor)
 
+    def nudge_strength(self, rtol: float, scheme: str) -> float:
+        """Of a nudge, relative to the energy scale. Nudged states that are swept in step from one state resolve tiny
+        nudges, whose bias is negligible.
+        """
+        return float(np.clip(0.3 * rtol, 3e-5, 1e-2))
+
+    def cutoff_for(self, rtol: float, scheme: str) -> float:
+        """The cutoff that a gradient of this relative error needs."""
+        return 1e-3 * rtol
+
+
+class LibraryDMRG(DMRGSettings):
+    """DMRG by a library that sweeps when asked to."""
+
+    def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
+        raise NotImplementedError
+
+    def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
+        raise NotImplementedError
+
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """Two-site sweeps until the energy settles to within truncation, with a kick by a random MPS and more sweeps as
         long as the energy variance says that this is not an eigenstate; then, if the bond dimension is at its limit,
@@ -92,7 +110,9 @@ class DMRGSettings:
         """
         if len(H.sites) < 3:
             raise ValueError(f"{type(self).__name__} needs a chain of at least 3 sites; use ExactDiagonalization")
-        scale = float(np.abs(H.coefficients(theta)).sum()) or 1.0
+        coefficients = H.coefficients(theta)
+        mpo = H.mpo.fill_blocks(coefficients)
+        scale = float(np.abs(coefficients).sum()) or 1.0
         if start is not None and isinstance(start.state, MPS):
             state, sweeps = start.state, 0
         else:
@@ -106,7 +126,8 @@ class DMRGSettings:
                 previous, (energy, truncation) = energy, sweeper.sweep()
                 change, sweeps = abs(energy - previous), sweeps + 1
             state = sweeper.state()
-            small = self._variance_is_small(H, theta, state, truncation)
+            _, variance = energy_and_variance(mpo, state.packed)
+            small = variance_is_small(coefficients, variance, max(truncation, self.schmidt_cutoff**2))
             if (small and change <= tolerance) or sweeps >= self.max_sweeps:
                 break
             # exact zeros among the Schmidt values: the sweeps are confined to a sector that no single update leaves
@@ -146,16 +167,9 @@ class DMRGSettings:
                 best, lowest = state, energy
         return best
 
-    def _variance_is_small(self, H: Hamiltonian, theta: Theta, state: MPS, truncation: float) -> bool:
-        """Whether truncation explains the energy variance; if not, the sweeps came to rest before the minimum."""
-        coefficients = np.abs(H.coefficients(theta))
-        _, variance = energy_and_variance(H.mpo.fill(H.coefficients(theta)), state.tensors)
-        discarded = max(truncation, self.schmidt_cutoff**2, 1e-16)
-        return variance <= 1e4 * discarded * float((coefficients**2).sum())
-
     @staticmethod
     def _dtype(H: Hamiltonian, theta: Theta) -> type:
-        return complex if np.iscomplexobj(H.mpo.fill(H.coefficients(theta)).tensors[0]) else float
+        return complex if np.iscomplexobj(H.mpo.fill_blocks(H.coefficients(theta)).values) else float
 
     def grow(self, H: Hamiltonian, theta: Theta, start: GroundState) -> GroundState:
         """One two-site sweep from `start`."""
@@ -177,10 +191,17 @@ class DMRGSettings:
     def _result(
         self, H: Hamiltonian, theta: Theta, state: MPS, truncation: float, sweeps: int, converged: bool, message: str
     ) -> GroundState:
-        energy, variance = energy_and_variance(H.mpo.fill(H.coefficients(theta)), state.tensors)
+        energy, variance = energy_and_variance(H.mpo.fill_blocks(H.coefficients(theta)), state.packed)
         return GroundState(
             energy, state, H.sites, variance, truncation, tuple(state.bond_dimensions), sweeps, converged, message
         )
+
+
+def variance_is_small(coefficients: NDArray, variance: float, discarded: float, limit: float = 1e4) -> bool:
+    """Whether truncation, by this discarded weight, explains the energy variance; if not, the sweeps came to rest
+    before the minimum. coefficients: of all products in H.
+    """
+    return variance <= limit * max(discarded, 1e-16) * float((np.abs(coefficients) ** 2).sum())
 
 
 def local_field_vectors(H: Hamiltonian, theta: Theta, dtype: type) -> list[NDArray]:

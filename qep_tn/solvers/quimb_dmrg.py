@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
-from qep_tn.solvers.dmrg import DMRGSettings, Sweeper
+from qep_tn.solvers.dmrg import LibraryDMRG, Sweeper
 
 
 @dataclass(frozen=True)
-class QuimbDMRG(DMRGSettings):
+class QuimbDMRG(LibraryDMRG):
     """DMRG by quimb: DMRG2 to find the ground state, DMRG1 at fixed bond dimensions.
 
     Fields as in `DMRGSettings`.

@@ -7,7 +7,7 @@ from typing import Any
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
-from qep_tn.solvers.dmrg import DMRGSettings, Sweeper
+from qep_tn.solvers.dmrg import LibraryDMRG, Sweeper
 
 # The environment changes with every two-site update, so few Lanczos steps are enough.
 _TWO_SITE: dict[str, Any] = {"lanczos_params": {"N_max": 5, "P_tol": 1e-16, "reortho": True}}
@@ -16,7 +16,7 @@ _COLD: dict[str, Any] = {"mixer": True, "mixer_params": {"amplitude": 1e-4, "dec
 
 
 @dataclass(frozen=True)
-class TenpyDMRG(DMRGSettings):
+class TenpyDMRG(LibraryDMRG):
     """DMRG by TeNPy: two-site with a mixer from a cold start, one-site at fixed bond dimensions.
 
     Fields as in `DMRGSettings`.

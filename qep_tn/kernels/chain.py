@@ -1,0 +1,154 @@
+"""An MPS at work in DMRG: tensors and environments in buffers with room for the bonds to grow."""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from qep_tn.kernels.effective import grow_left, grow_right
+from qep_tn.kernels.packing import PackedMPS
+
+
+class Chain(NamedTuple):
+    """An MPS with orthogonality centre anywhere, and one environment for each bond.
+
+    Left of the centre all tensors are left-canonical and the environments are left ones (row, bra, ket); right of it
+    they are right-canonical and right ones (column, ket, bra). The chain may be a window cut out of a longer one: its
+    outer bonds then have any dimension.
+
+    tensors: 1-D buffer; the tensor (left, physical, right) of site j begins at tensor_starts[j].
+    environments: 1-D buffer; that of the bond left of site j begins at environment_starts[j].
+    bonds: (L + 1,) present dimension of each bond. limits: (L + 1,) the largest there is room for.
+    dims: (L,) physical dimensions.
+    """
+
+    tensors: np.ndarray
+    tensor_starts: np.ndarray
+    environments: np.ndarray
+    environment_starts: np.ndarray
+    bonds: np.ndarray
+    limits: np.ndarray
+    dims: np.ndarray
+
+
+@numba.njit(cache=True, nogil=True)
+def empty_chain(dims, limits, operator_bonds, like):
+    """A chain with room for bonds up to `limits`; memory is taken only where it is written. `like` gives the dtype."""
+    length = dims.size
+    tensor_starts, environment_starts = np.zeros(length + 1, np.int64), np.zeros(length + 2, np.int64)
+    for site in range(length):
+        tensor_starts[site + 1] = tensor_starts[site] + limits[site] * dims[site] * limits[site + 1]
+    for bond in range(length + 1):
+        environment_starts[bond + 1] = environment_starts[bond] + operator_bonds[bond] * limits[bond] ** 2
+    tensors = np.empty(tensor_starts[length], like.dtype)
+    environments = np.empty(environment_starts[length + 1], like.dtype)
+    return Chain(tensors, tensor_starts, environments, environment_starts, limits.copy(), limits, dims)
+
+
+@numba.njit(cache=True, nogil=True)
+def tensor_of(chain, site):
+    """The tensor (left, physical, right) of a site, a view."""
+    left, dim, right = chain.bonds[site], chain.dims[site], chain.bonds[site + 1]
+    start = chain.tensor_starts[site]
+    return chain.tensors[start : start + left * dim * right].reshape(left, dim, right)
+
+
+@numba.njit(cache=True, nogil=True)
+def environment_of(chain, mpo, bond):
+    """The environment (state, bond, bond) of the bond left of a site, a view."""
+    side, states = chain.bonds[bond], mpo.bonds[bond]
+    start = chain.environment_starts[bond]
+    return chain.environments[start : start + states * side * side].reshape(states, side, side)
+
+
+@numba.njit(cache=True, nogil=True)
+def scratch_size(chain, mpo, sites):
+    """What `apply_effective` and `grow_*` need at most on this many neighbouring sites, within the limits."""
+    largest = 0
+    for site in range(chain.dims.size - sites + 1):
+        size = chain.limits[site] * chain.limits[site + sites]
+        for j in range(sites):
+            size *= chain.dims[site + j]
+        largest = max(largest, size * (mpo.bonds[site] + mpo.bonds[site + sites] + 1))
+    return largest
+
+
+@numba.njit(cache=True, nogil=True)
+def load_chain(packed, mpo, limits):
+    """A chain from a right-canonical PackedMPS with its centre on site 0; builds all right environments."""
+    chain = empty_chain(packed.dims, limits, mpo.bonds, packed.data)
+    length = packed.dims.size
+    chain.bonds[:] = packed.bonds
+    for site in range(length):
+        size = packed.offsets[site + 1] - packed.offsets[site]
+        start = chain.tensor_starts[site]
+        chain.tensors[start : start + size] = packed.data[packed.offsets[site] : packed.offsets[site + 1]]
+    environment_of(chain, mpo, 0)[:] = 1
+    environment_of(chain, mpo, length)[:] = 1
+    scratch = np.empty(scratch_size(chain, mpo, 1), packed.data.dtype)
+    for site in range(length - 1, 0, -1):
+        update_right(chain, mpo, site, scratch)
+    return chain
+
+
+@numba.njit(cache=True, nogil=True)
+def update_left(chain, mpo, site, scratch):
+    """The left environment right of `site`, whose tensor is left-canonical."""
+    blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
+    values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
+    target = environment_of(chain, mpo, site + 1)
+    grow_left(blocks, values, environment_of(chain, mpo, site), tensor_of(chain, site), target, scratch)
+
+
+@numba.njit(cache=True, nogil=True)
+def update_right(chain, mpo, site, scratch):
+    """The right environment left of `site`, whose tensor is right-canonical."""
+    blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
+    values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
+    target = environment_of(chain, mpo, site)
+    grow_right(blocks, values, environment_of(chain, mpo, site + 1), tensor_of(chain, site), target, scratch)
+
+
+@numba.njit(cache=True, nogil=True)
+def move_centre_right(chain, site):
+    """QR of the tensor of `site`, the centre; the next site becomes the centre. Redundant bond dimensions go."""
+    tensor = tensor_of(chain, site)
+    left, dim, right = tensor.shape
+    q, r = np.linalg.qr(tensor.reshape(left * dim, right))
+    following = tensor_of(chain, site + 1)
+    columns = following.shape[1] * following.shape[2]
+    carried = np.dot(r, following.reshape(right, columns))  # new [r], [r] s c -> new s c
+    chain.bonds[site + 1] = q.shape[1]
+    tensor_of(chain, site)[:] = np.ascontiguousarray(q).reshape(left, dim, q.shape[1])
+    tensor_of(chain, site + 1)[:] = carried.reshape(q.shape[1], following.shape[1], following.shape[2])
+
+
+@numba.njit(cache=True, nogil=True)
+def move_centre_left(chain, site):
+    """The mirror image of `move_centre_right`: LQ of the centre, `site`; the site before it becomes the centre."""
+    tensor = tensor_of(chain, site)
+    left, dim, right = tensor.shape
+    q, r = np.linalg.qr(np.conj(tensor).reshape(left, dim * right).T)  # l [s r] -> (s r) new, new l
+    before = tensor_of(chain, site - 1)
+    rows = before.shape[0] * before.shape[1]
+    carried = np.dot(before.reshape(rows, left), np.conj(r).T)  # c s [l], [l] new -> c s new
+    chain.bonds[site] = q.shape[1]
+    target = tensor_of(chain, site).reshape(q.shape[1], dim * right)
+    for k in range(q.shape[1]):
+        for n in range(q.shape[0]):
+            target[k, n] = np.conj(q[n, k])
+    tensor_of(chain, site - 1)[:] = carried.reshape(before.shape[0], before.shape[1], q.shape[1])
+
+
+@numba.njit(cache=True, nogil=True)
+def packed_tensors(chain):
+    """The tensors one after another without gaps, as a PackedMPS; a copy."""
+    length = chain.dims.size
+    offsets = np.zeros(length + 1, np.int64)
+    for site in range(length):
+        offsets[site + 1] = offsets[site] + chain.bonds[site] * chain.dims[site] * chain.bonds[site + 1]
+    data = np.empty(offsets[length], chain.tensors.dtype)
+    for site in range(length):
+        start, size = chain.tensor_starts[site], offsets[site + 1] - offsets[site]
+        data[offsets[site] : offsets[site + 1]] = chain.tensors[start : start + size]
+    return PackedMPS(data, offsets, chain.bonds.copy(), chain.dims)

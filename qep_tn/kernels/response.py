@@ -1,0 +1,133 @@
+"""Room for the response to a nudge, and windows of a chain that hold it."""
+
+import numba
+import numpy as np
+
+from qep_tn.kernels.chain import (
+    empty_chain,
+    environment_of,
+    move_centre_left,
+    scratch_size,
+    tensor_of,
+    update_left,
+    update_right,
+)
+from qep_tn.kernels.effective import merged_blocks
+from qep_tn.kernels.lanczos import lowest_eigenvector
+from qep_tn.kernels.sweeps import split_left, split_right, two_site_tensor
+
+_LARGEST_RESPONSE = 0.3  # a larger one is scaled down: the state must stay what it is
+
+
+@numba.njit(cache=True, nogil=True)
+def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors, quiet, quiet_bonds):
+    """Give bonds room for the response to the nudge in `mpo`, without changing the state.
+
+    From the centre in `direction` (1 or -1), at least to site `reach`, and on until the change of the density matrix
+    of all that lies ahead stays below `quiet` times the whole response on `quiet_bonds` bonds. At each bond the nudged
+    two-site problem is solved, and the bond's basis taken from the state's own density matrix plus the response's.
+    The state changes only by what `cutoff` or `max_bond` discards.
+    Returns the site where the centre ends and the largest discarded weight.
+    """
+    length = chain.dims.size
+    dtype = chain.tensors.dtype
+    scratch = np.empty(scratch_size(chain, mpo, 2), dtype)
+    largest = 0
+    for site in range(length - 1):
+        size = chain.limits[site] * chain.dims[site] * chain.dims[site + 1] * chain.limits[site + 2]
+        largest = max(largest, size)
+    krylov = np.empty((vectors + 1, largest), dtype)
+    discarded, calm = 0.0, 0
+    while 0 <= centre + direction < length:
+        site = centre if direction > 0 else centre - 1
+        theta = two_site_tensor(chain, site)
+        response = theta.copy()
+        blocks, values = merged_blocks(mpo, site, chain.dims[site + 1])
+        left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 2)
+        lowest_eigenvector(
+            blocks, values, left, right, response, krylov, scratch, vectors, 0.01 * cutoff, 1e-3
+        )  # fmt: skip
+        overlap = np.vdot(theta.reshape(theta.size), response.reshape(theta.size))
+        response -= overlap * theta
+        norm = np.sqrt(np.vdot(response.reshape(theta.size), response.reshape(theta.size)).real)
+        if norm > _LARGEST_RESPONSE:
+            response *= _LARGEST_RESPONSE / norm
+            norm = _LARGEST_RESPONSE
+        limit = min(max_bond, chain.limits[site + 1])
+        rows = theta.shape[0] * chain.dims[site]
+        state, change = theta.reshape(rows, theta.size // rows), response.reshape(rows, theta.size // rows)
+        if direction > 0:
+            ahead = np.dot(np.conj(state).T, change)  # [l s] t r, [l s] t' r' -> (t r) (t' r')
+            discarded = max(discarded, split_right(chain, site, theta, response, 1.0, cutoff, limit))
+            update_left(chain, mpo, site, scratch)
+        else:
+            ahead = np.dot(change, np.conj(state).T)  # l s [t r], l' s' [t r] -> (l s) (l' s')
+            discarded = max(discarded, split_left(chain, site, theta, response, 1.0, cutoff, limit))
+            update_right(chain, mpo, site + 1, scratch)
+        centre += direction
+        ahead += np.conj(ahead).T.copy()
+        changed = np.sqrt(np.vdot(ahead.reshape(ahead.size), ahead.reshape(ahead.size)).real)
+        calm = calm + 1 if changed <= quiet * norm else 0
+        if calm >= quiet_bonds and (centre - reach) * direction >= 0:
+            break
+    return centre, discarded
+
+
+@numba.njit(cache=True, nogil=True)
+def cut_window(chain, mpo, first, last, centre, limits):
+    """Sites first..last as a chain of their own.
+
+    centre: of the chain, within the window. mpo: the part of the chain's that belongs to the window; the
+        environments inside are built with it. limits: what the window's bonds have room for.
+    """
+    window = empty_chain(chain.dims[first : last + 1].copy(), limits.copy(), mpo.bonds, chain.tensors)
+    window.bonds[:] = chain.bonds[first : last + 2]
+    for site in range(first, last + 1):
+        tensor_of(window, site - first)[:] = tensor_of(chain, site)
+    length = last - first + 1
+    for end, bond in ((0, first), (length, last + 1)):
+        side, start = chain.bonds[bond], chain.environment_starts[bond]
+        size = mpo.bonds[end] * side * side
+        target = window.environment_starts[end]
+        window.environments[target : target + size] = chain.environments[start : start + size]
+    scratch = np.empty(scratch_size(window, mpo, 1), chain.tensors.dtype)
+    for site in range(length - 1, centre - first, -1):
+        update_right(window, mpo, site, scratch)
+    for site in range(centre - first):
+        update_left(window, mpo, site, scratch)
+    return window
+
+
+@numba.njit(cache=True, nogil=True)
+def whole_state(chain, window, first):
+    """The tensors of the chain with a window's in their place, right-canonical, in one buffer, and the bonds.
+
+    The window's centre is on its first site, left of which the chain's tensors are left-canonical.
+    """
+    length = chain.dims.size
+    limits = chain.bonds.copy()
+    limits[first : first + window.bonds.size] = window.bonds
+    operator_bonds = np.zeros(length + 1, np.int64)
+    state = empty_chain(chain.dims, limits, operator_bonds, chain.tensors)
+    for site in range(length):
+        inside = first <= site < first + window.dims.size
+        tensor_of(state, site)[:] = tensor_of(window, site - first) if inside else tensor_of(chain, site)
+    for site in range(first, 0, -1):
+        move_centre_left(state, site)
+    return state
+
+
+@numba.njit(cache=True, nogil=True)
+def overlap(bra, ket):
+    """<bra|ket> of two windows cut from the same chain."""
+    side = bra.bonds[0]
+    left = np.eye(side).astype(bra.tensors.dtype)
+    for site in range(bra.dims.size):
+        a, b = tensor_of(bra, site), tensor_of(ket, site)
+        half = np.dot(left, b.reshape(b.shape[0], b.shape[1] * b.shape[2]))  # l' [l], [l] s r -> l' s r
+        conjugate = np.conj(a).reshape(a.shape[0] * a.shape[1], a.shape[2])
+        left = np.dot(conjugate.T, half.reshape(a.shape[0] * a.shape[1], b.shape[2]))  # [l' s] r', [l' s] r -> r' r
+    total = left[0, 0]
+    for k in range(1, left.shape[0]):
+        total += left[k, k]
+    return total

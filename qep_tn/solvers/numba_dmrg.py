@@ -1,0 +1,281 @@
+"""Ground states by this project's own compiled DMRG."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.hamiltonian import Hamiltonian, Theta
+from qep_tn.kernels import (
+    BlockMPO,
+    Chain,
+    load_chain,
+    one_site_pass,
+    packed_tensors,
+    two_site_sweep,
+)
+from qep_tn.mpo import energy_and_variance
+from qep_tn.mps import MPS
+from qep_tn.solvers.dmrg import DMRGSettings, local_field_vectors, variance_is_small
+from qep_tn.solvers.protocol import GroundState
+
+# Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
+# with every update, so little is enough,
+_LANCZOS = (4, 1e-2)
+_THOROUGH = (20, 1e-5)  # but not between nearly degenerate levels
+# (noise, cutoff, bond dimension) of the sweeps from an unconverged state, which is needlessly entangled
+_COARSE = ((1e-2, 1e-3, 8), (1e-2, 1e-3, 8), (0.0, 1e-4, 12))
+_KICK = ((1e-1, 1e-3), (1e-2, 1e-4), (1e-3, 1e-5), (1e-4, 0.0))  # (noise, cutoff) of sweeps out of a false minimum
+_KICKS = 4
+_LARGEST_VARIANCE = 1e3  # in units of the discarded weight times the coefficients squared; 20 to 300 is usual
+_MORE_STARTS = 3
+_FIRST_CUTOFF, _STAGE_SWEEPS = 1e-5, 8  # of the stages, each ten times finer, from a coarse state to the final cutoff
+_PATIENCE = 12
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NumbaDMRG(DMRGSettings):
+    """Compiled DMRG: two-site sweeps through ever finer cutoffs, one-site at a limited bond dimension.
+
+    Fields as in `DMRGSettings`, and
+    threads: how many threads take independent work, such as the two signs of a nudge; 1 or 2. Results do not depend
+        on it.
+    """
+
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threads not in (1, 2):
+            raise ValueError(f"threads = {self.threads}: NumbaDMRG works on 1 or 2 threads")
+
+    def nudge_strength(self, rtol: float, scheme: str) -> float:
+        """Of a nudge, relative to the energy scale; the bias is about (strength / 2)^2, one-sided strength / 2."""
+        return float(np.clip(0.07 * (np.sqrt(rtol) if scheme == "symmetric" else rtol), 3e-5, 1e-2))
+
+    def cutoff_for(self, rtol: float, scheme: str) -> float:
+        """The cutoff that a gradient of this relative error needs: coarser bonds lose the response to its nudge."""
+        return 2e-3 * self.nudge_strength(rtol, scheme)
+
+    def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
+        """Two-site sweeps until what the energy still has to fall, extrapolated from its last changes, is less than
+        truncation leaves; kicks by noise as long as the energy variance says that this is not an eigenstate; then, if
+        the bond dimension is at its limit, one-site sweeps. `start` is used if its state is an MPS; it also chooses
+        the branch: across a first-order transition a warm start may stay in the phase that it comes from.
+
+        Raises ValueError for a chain of fewer than three sites.
+        """
+        if len(H.sites) < 3:
+            raise ValueError("NumbaDMRG needs a chain of at least 3 sites; use ExactDiagonalization")
+        announce_compilation()
+        coefficients = H.coefficients(theta)
+        mpo = H.mpo.fill_blocks(coefficients)
+        scale = float(np.abs(coefficients).sum()) or 1.0
+        if start is not None and isinstance(start.state, MPS):
+            search = _Search(self, mpo, scale, start.state)
+            search.converge(self.schmidt_cutoff, self.max_sweeps)
+            if search.began_in_eigenstate:  # which sweeps never leave, whichever it is
+                cold = self._cold_start(H, theta, mpo, scale)
+                search = cold if cold.energy < search.energy - 1e-12 * scale else search
+        else:
+            search = self._cold_start(H, theta, mpo, scale)
+        for kick in range(_KICKS + 1):
+            truncation = max(search.truncation, self.schmidt_cutoff**2)
+            energy, variance = energy_and_variance(mpo, packed_tensors(search.chain))
+            if (
+                variance_is_small(coefficients, variance, truncation, _LARGEST_VARIANCE)
+                or search.sweeps >= self.max_sweeps
+            ):
+                break
+            if kick < _KICKS:
+                log.debug("energy variance %.1e is too large: kick %d", variance, kick + 1)
+                search.kick(kick)
+        if search.truncation > 10 * self.schmidt_cutoff**2:
+            search.polish()
+            energy, variance = energy_and_variance(mpo, packed_tensors(search.chain))
+        message = "converged" if search.converged else (
+            f"the energy still changed by {search.change:.1e} in sweep {search.sweeps}; "
+            "raise max_sweeps or energy_tolerance"
+        )  # fmt: skip
+        state = MPS.from_packed(H.sites, packed_tensors(search.chain))
+        return GroundState(
+            energy, state, H.sites, variance, search.truncation, tuple(state.bond_dimensions), search.sweeps,
+            search.converged, message,
+        )  # fmt: skip
+
+    def _cold_start(self, H: Hamiltonian, theta: Theta, mpo: BlockMPO, scale: float) -> _Search:
+        """The best of several starts, converged.
+
+        One is the product state that the local fields favour; from there correlations grow coherently, without
+        domain walls. Another is a random MPS; where it finds a lower energy, local fields mislead, and more are tried.
+        Noise breaks symmetries, and sweeps then hardly ever leave a superposition of two nearly degenerate levels; so
+        the product state is also taken without noise. Where that makes no difference, the less entangled state wins.
+        """
+        dtype = complex if np.iscomplexobj(mpo.values) else float
+
+        def coarse(state: MPS, seed: int | None) -> _Search:
+            search = _Search(self, mpo, scale, state)
+            search.coarse(seed)
+            return search
+
+        def random(seed: int) -> MPS:
+            return MPS.random(H.sites, min(4, self.max_bond), seed, dtype)
+
+        product = MPS.product(H.sites, local_field_vectors(H, theta, dtype))
+        states, seeds = [product, random(self.seed), product], [self.seed, self.seed + 1, None]
+        grown, scattered, symmetric = self.map(coarse, states, seeds)
+        found = [grown, scattered]
+        if scattered.energy < grown.energy - 1e-6 * scale:
+            more = [self.seed + 100 * (n + 1) for n in range(_MORE_STARTS)]
+            found += self.map(coarse, [random(seed) for seed in more], more)
+        best = min(found, key=lambda search: search.energy)
+        best.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
+        if symmetric.energy < best.energy + 1e-4 * scale:
+            symmetric.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
+            if symmetric.energy < best.energy - 10 * _FIRST_CUTOFF**2 * scale:
+                best = symmetric
+        best.through_stages(0.1 * _FIRST_CUTOFF)
+        return best
+
+    def map(self, work: Callable[..., T], *arguments: list) -> list[T]:
+        """`work` done for each set of arguments, on two threads if the settings have them."""
+        if self.threads == 1 or len(arguments[0]) < 2:
+            return [work(*a) for a in zip(*arguments, strict=True)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(work, *arguments))
+
+
+class _Search:
+    """One search for a ground state: where it stands, and what it has spent."""
+
+    def __init__(self, settings: NumbaDMRG, mpo: BlockMPO, scale: float, state: MPS) -> None:
+        self.settings, self.scale = settings, scale
+        packed = state.packed
+        dtype = np.result_type(packed.data, mpo.values)
+        packed = packed._replace(data=packed.data.astype(dtype, copy=False))
+        self.mpo = mpo._replace(values=mpo.values.astype(dtype, copy=False))
+        limits = np.maximum(bond_limits(packed.dims, settings.max_bond), packed.bonds)
+        self.chain: Chain = load_chain(packed, self.mpo, limits)
+        self.energies: list[float] = []
+        self.sweeps, self.truncation, self.change, self.converged = 0, 0.0, np.inf, False
+        self.began_in_eigenstate = False
+        self.slow = 0  # sweeps in a row that hardly brought the energy nearer to where it falls
+
+    @property
+    def energy(self) -> float:
+        """After the last sweep."""
+        return self.energies[-1]
+
+    def sweep(self, cutoff: float, max_bond: int, noise: float = 0.0, seed: int = 0) -> None:
+        """One two-site sweep."""
+        vectors, reduction = _LANCZOS if self.slow < 2 else _THOROUGH
+        before, energy, self.truncation, residual = two_site_sweep(
+            self.chain, self.mpo, cutoff, min(max_bond, self.settings.max_bond), vectors, 0.01 * cutoff, reduction,
+            noise, seed,
+        )  # fmt: skip
+        if not self.energies:
+            self.energies.append(before)
+            self.began_in_eigenstate = residual < 0.1 * cutoff
+        self.energies.append(energy)
+        self.sweeps += 1
+
+    def coarse(self, seed: int | None) -> None:
+        """A few cheap sweeps from a state far from converged, with noise unless the seed is None."""
+        for n, (noise, cutoff, bond) in enumerate(_COARSE):
+            cutoff = max(cutoff, self.settings.schmidt_cutoff)
+            self.sweep(cutoff, bond) if seed is None else self.sweep(cutoff, bond, noise, seed + n)
+
+    def converge(self, cutoff: float, sweeps: int) -> None:
+        """Sweep until the energy has no further to fall than the tolerance, or the discarded weight; or until sweeps
+        end, or too many in a row were of little use.
+        """
+        final = cutoff <= self.settings.schmidt_cutoff
+        self.converged = False
+        for _ in range(min(sweeps, self.settings.max_sweeps - self.sweeps)):
+            self.sweep(cutoff, self.settings.max_bond)
+            discarded = max(self.truncation, cutoff**2)
+            tolerance = max(self.settings.energy_tolerance, discarded if final else 100 * discarded) * self.scale
+            self.change = left_to_fall(self.energies)
+            self.slow = self.slow + 1 if slowly_falling(self.energies) else 0
+            if self.change <= tolerance:
+                self.converged = final
+                break
+            if final and self.slow >= _PATIENCE:
+                break
+
+    def through_stages(self, cutoff: float) -> None:
+        """Converge at ever finer cutoffs, from this one to the one in force."""
+        while cutoff > 2 * self.settings.schmidt_cutoff:
+            self.converge(cutoff, _STAGE_SWEEPS)
+            cutoff *= 0.1
+        self.converge(self.settings.schmidt_cutoff, self.settings.max_sweeps)
+
+    def kick(self, number: int) -> None:
+        """Sweeps with noise, and convergence again."""
+        room = 2 * int(self.chain.bonds.max()) + 8
+        for n, (noise, cutoff) in enumerate(_KICK):
+            seed = self.settings.seed + 10 * (number + 1) + n
+            self.sweep(max(cutoff, self.settings.schmidt_cutoff), room, noise, seed)
+        # no coarser stage again: it would cut what no single update brings back
+        self.converge(self.settings.schmidt_cutoff, self.settings.max_sweeps)
+
+    def polish(self) -> None:
+        """One-site sweeps to the variational minimum at the bond dimensions there are."""
+        last = len(self.chain.dims) - 1
+        energies: list[float] = []
+        tolerance = max(self.settings.energy_tolerance, 1e-2 * self.truncation) * self.scale
+        self.converged = False
+        while self.sweeps < self.settings.max_sweeps and not self.converged:
+            local = (8, self.settings.local_tolerance, 1e-2)
+            one_site_pass(self.chain, self.mpo, 0, last, *local)
+            energy, _ = one_site_pass(self.chain, self.mpo, last, 0, *local)
+            energies.append(energy)
+            self.sweeps += 1
+            self.change = left_to_fall(energies)
+            self.converged = self.change <= tolerance
+
+
+def left_to_fall(energies: list[float]) -> float:
+    """How far a sequence of energies has still to fall, were it geometric; infinite for fewer than two."""
+    if len(energies) < 2:
+        return np.inf
+    change = abs(energies[-1] - energies[-2])
+    ratio = 0.5 if len(energies) < 3 else change / max(abs(energies[-2] - energies[-3]), 1e-300)
+    ratio = float(np.clip(ratio, 0.05, 0.75))
+    return change * ratio / (1 - ratio)
+
+
+def slowly_falling(energies: list[float]) -> bool:
+    """Whether the last sweep changed the energy by more than half as much as the one before."""
+    return len(energies) > 2 and abs(energies[-1] - energies[-2]) > 0.5 * abs(energies[-2] - energies[-3])
+
+
+def bond_limits(dims: NDArray, max_bond: int) -> NDArray:
+    """The largest bond dimension that an exact state of these sites needs, or max_bond, on each of L + 1 bonds."""
+    limits = np.full(len(dims) + 1, max_bond, np.int64)
+    for side in (range(len(dims)), range(len(dims), 0, -1)):
+        size = 1
+        for bond in side:
+            limits[bond] = min(limits[bond], size)
+            if size > max_bond:
+                break
+            size *= dims[bond] if side.step > 0 else dims[bond - 1]
+    return limits
+
+
+@cache
+def announce_compilation() -> None:
+    """Say, on a fresh installation, that the first call compiles."""
+    if not any(Path(two_site_sweep.stats.cache_path or ".").glob("sweeps.two_site_sweep-*.nbi")):
+        log.warning("compiling kernels for this machine, once: about a minute")

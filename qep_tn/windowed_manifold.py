@@ -1,0 +1,338 @@
+"""Free and nudged matrix product states by the compiled engine, at the price of the response.
+
+The free state stays what it is. Around the nudge its bonds get room for the response; the nudged states are then swept
+in a window that reaches as far as the response does, and share all that lies outside with the free state. In a gapped
+phase the cost does not grow with the chain.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.kernels import (
+    BlockMPO,
+    Chain,
+    cut_window,
+    evaluate,
+    load_chain,
+    move_centre,
+    one_site_pass,
+    overlap,
+    packed_tensors,
+    whole_state,
+    widen_bonds,
+)
+from qep_tn.losses import Loss
+from qep_tn.mpo import energy_and_variance
+from qep_tn.mps import MPS, expectation_plan
+from qep_tn.nudging import (
+    COARSER_CUTOFF,
+    COARSER_NUDGE,
+    Level,
+    Noise,
+    Nudge,
+    coarser_bond,
+    difference_quotient,
+    resolution,
+    signs,
+)
+from qep_tn.operators import expand, local_strength
+from qep_tn.solvers import GroundState, NumbaDMRG
+from qep_tn.solvers.numba_dmrg import bond_limits
+from qep_tn.solvers.protocol import expectations
+
+_CYCLES = 20
+_FIRST_ROOM = 48  # sites on either side of the nudge
+_QUIET = 5.0  # a response below this times the cutoff needs no more room on the bonds
+_EDGE = 1e-4  # the response at the window's edge, relative to the largest, in units of rtol
+_LONG_RANGE = 12  # bonds that a product spans; the response then reaches everywhere
+_WIDEN_VECTORS, _VECTORS, _REDUCTION = 4, 10, 1e-2
+
+
+class Room(NamedTuple):
+    """A window of the free state whose bonds have room for the response.
+
+    first: its first site on the whole chain. centre: its orthogonality centre, there too. reach: how many sites
+    beyond the nudge the room reaches. cutoff, max_bond: of its bonds.
+    """
+
+    chain: Chain
+    first: int
+    centre: int
+    reach: int
+    cutoff: float
+    max_bond: int
+
+    @property
+    def last(self) -> int:
+        """Its last site on the whole chain."""
+        return self.first + len(self.chain.dims) - 1
+
+
+@dataclass
+class Run:
+    """A nudged state on its way: its window, where the centre is in it, and the strength of its nudge."""
+
+    window: Chain
+    mpo: BlockMPO
+    centre: int
+    strength: float
+    energy: float = 0.0
+
+    def cycle(self, tolerance: float) -> None:
+        """Outwards to the right end, and back to the left one."""
+        last = len(self.window.dims) - 1
+        one_site_pass(self.window, self.mpo, self.centre, last, _VECTORS, tolerance, _REDUCTION)
+        self.energy, _ = one_site_pass(self.window, self.mpo, last, 0, _VECTORS, tolerance, _REDUCTION)
+        self.centre = 0
+
+
+@dataclass(frozen=True)
+class WindowedManifold:
+    """The free state's bond dimensions, more around the nudge.
+
+    beta, strong: strengths of the nudge, and of the one that makes the room.
+    """
+
+    solver: NumbaDMRG
+    nudge: Nudge
+    scheme: str
+    beta: float
+    strong: float
+    rtol: float
+    free: GroundState
+
+    @property
+    def limited(self) -> bool:
+        """Whether a bond dimension is at its limit."""
+        return max(self._room.chain.bonds.max(), *self.free.bond_dimensions) >= self.solver.max_bond
+
+    def fine(self) -> Level:
+        """The level of this manifold."""
+        return self._level(self._room, self.beta)
+
+    def coarse(self) -> Level:
+        """The level of a coarser manifold, at a stronger nudge."""
+        limit = coarser_bond(self.solver.max_bond) if self.limited else self.solver.max_bond
+        room = self._widened(COARSER_CUTOFF * self.solver.schmidt_cutoff, limit, _FIRST_ROOM)
+        return self._level(room, COARSER_NUDGE * self.beta)
+
+    def refined(self, level: Level, loss: Loss) -> WindowedManifold:
+        """A manifold with a finer cutoff, for half the nudge."""
+        solver = self.solver.with_finer_cutoff(5.0)
+        free = solver.ground_state(self.nudge.free, self.nudge.theta, start=self.free)
+        signal = loss.error_signal(expectations(free.state, self.nudge.observables))
+        return replace(self, solver=solver, nudge=replace(self.nudge, signal=signal), beta=self.beta / 2, free=free)
+
+    def second_values(self, fine: Level, coarse: Level) -> NDArray:
+        """<O_m> without nudge, extrapolated from the nudged states of two levels."""
+        assert fine.observed is not None
+        assert coarse.observed is not None
+        ratio = (coarse.beta / fine.beta) ** fine.order
+        return fine.observed - (coarse.observed - fine.observed) / (ratio - 1)
+
+    @cached_property
+    def _support(self) -> tuple[int, int]:
+        """First and last site of the observables."""
+        sites = [site for operator in self.nudge.observables for site in operator.support]
+        return min(sites), max(sites)
+
+    @cached_property
+    def _range(self) -> int:
+        """How many bonds the longest product of H and of its couplings spans."""
+        extents = self.nudge.hamiltonian.product_extents[[bool(p) for p in self.nudge.hamiltonian.products]]
+        return int((extents[:, 1] - extents[:, 0]).max(initial=1))
+
+    def _mpo(self, beta: float) -> BlockMPO:
+        hamiltonian = self.nudge.hamiltonian
+        mpo = hamiltonian.mpo.fill_blocks(hamiltonian.coefficients(self.nudge.at(beta)))
+        return mpo._replace(values=mpo.values.astype(self._dtype, copy=False))
+
+    @cached_property
+    def _dtype(self) -> np.dtype:
+        hamiltonian = self.nudge.hamiltonian
+        mpo = hamiltonian.mpo.fill_blocks(hamiltonian.coefficients(self.nudge.at(self.strong)))
+        return np.result_type(mpo.values, self._free_state.packed.data)
+
+    @property
+    def _free_state(self) -> MPS:
+        assert isinstance(self.free.state, MPS)
+        return self.free.state
+
+    @cached_property
+    def _base(self) -> Chain:
+        """The free state at work, its centre on the nudge's first site."""
+        packed = self._free_state.packed
+        packed = packed._replace(data=packed.data.astype(self._dtype, copy=False))
+        mpo = self._mpo(0.0)
+        chain = load_chain(packed, mpo, packed.bonds)
+        move_centre(chain, mpo, 0, self._support[0])
+        return chain
+
+    @cached_property
+    def _room(self) -> Room:
+        return self._widened(self.solver.schmidt_cutoff, self.solver.max_bond, _FIRST_ROOM)
+
+    def _widened(self, cutoff: float, max_bond: int, room: int) -> Room:
+        """The free state with room for the response, in a window of at least `room` sites beyond the nudge.
+
+        Outwards to the right, all the way to the left, and back: bonds right of the nudge end with the response in
+        their right bases, bonds left of it in their left ones, where it is local.
+        """
+        length = len(self.nudge.free.sites)
+        lowest, highest = self._support
+        strong = self._mpo(self.strong)
+        if self._range > _LONG_RANGE:
+            room = length
+        while True:
+            first, last = max(0, lowest - room), min(length - 1, highest + room)
+            bonds = self._base.bonds[first : last + 2]
+            exact = bond_limits(self._base.dims, max_bond)[first : last + 2]
+            limits = np.maximum(bonds, np.minimum(3 * bonds + 8, exact))
+            limits[[0, -1]] = bonds[[0, -1]]
+            mpo = part_of(strong, first, last)
+            chain = cut_window(self._base, mpo, first, last, lowest, limits)
+            quiet = (cutoff, max_bond, _WIDEN_VECTORS, _QUIET * cutoff, max(3, self._range))
+            back = (cutoff, max_bond, _WIDEN_VECTORS, np.inf, 1)
+            right, _ = widen_bonds(chain, mpo, lowest - first, highest - first, 1, *quiet)
+            left, _ = widen_bonds(chain, mpo, right, lowest - first, -1, *quiet)
+            centre, _ = widen_bonds(chain, mpo, left, highest - first, 1, *back)
+            reach = max(lowest - first - left, first + right - highest)
+            result = Room(chain, first, first + centre, reach, cutoff, max_bond)
+            cut_short = left == 0 < first or first + right == last < length - 1
+            if (first == 0 and last == length - 1) or (not cut_short and self._window_reach(result) <= room):
+                return result
+            room = 2 * room
+
+    def _window_reach(self, room: Room) -> int:
+        """How far the nudged states differ from the free one, if the response decays on as within the room."""
+        if self._range > _LONG_RANGE:
+            return len(self.nudge.free.sites)
+        decay = math.log(_EDGE * self.rtol) / min(math.log(_QUIET * room.cutoff), -1.0)
+        return math.ceil(1.3 * decay * room.reach) + 4
+
+    def _level(self, room: Room, beta: float) -> Level:
+        """Nudged states in a window, widened until the response has died at its edges."""
+        length = len(self.nudge.free.sites)
+        lowest, highest = self._support
+        reach = self._window_reach(room)
+        while True:
+            first, last = max(room.first, lowest - reach), min(room.last, highest + reach)
+            level, edge = self._level_in(room, first, last, beta)
+            largest = float(np.abs(level.gradient).max(initial=0.0))
+            whole = first == 0 and last == length - 1
+            if whole or edge <= max(_EDGE * self.rtol * largest, resolution(beta, 1)):
+                return level
+            reach = 2 * reach + 4
+            if (first, last) == (room.first, room.last):
+                room = self._widened(room.cutoff, room.max_bond, reach)
+
+    def _level_in(self, room: Room, first: int, last: int, beta: float) -> tuple[Level, float]:
+        """Nudged states in the window first..last, and the largest derivative of a product at the window's edges."""
+        H = self.nudge.free
+        strengths = [sign * beta for sign in signs(self.scheme)]
+        nudged = len(strengths)
+        if self.scheme == "one-sided":
+            strengths.append(0.0)
+        runs = [self._run(room, first, last, strength) for strength in strengths]
+        inside, edges = products_inside(H.product_extents, first, last, len(H.sites), max(2, self._range))
+        plan, phases = expectation_plan(H.sites, H.products)
+        tolerance = 1e-2 * self.rtol * beta * self._nudge_norm
+
+        def cycle(run: Run) -> NDArray:
+            run.cycle(tolerance)
+            return evaluate(plan, packed_tensors(run.window), first) * phases
+
+        gradient, change, message = np.full(len(H.couplings), np.inf), np.inf, ""
+        for _ in range(_CYCLES):
+            values = self.solver.map(cycle, runs)
+            quotient = np.where(inside, difference_quotient(values[:nudged], values[-1], beta), 0.0)
+            previous, gradient = gradient, np.asarray((H.coupling_matrix @ quotient).real)
+            norm = float(np.linalg.norm(gradient))
+            change = float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0
+            if change <= max(0.1 * self.rtol, resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
+                break
+        else:
+            message = f"the gradient still changed by {change:.1e} in sweep {_CYCLES} of the nudged states"
+        free = self._run(room, first, last, 0.0).window
+        same = min(abs(overlap(free, run.window)) ** 2 for run in runs[:nudged])
+        edge = float(np.abs(quotient[edges]).max(initial=0.0))
+        level = Level(
+            beta=beta,
+            gradient=gradient,
+            free=self.free,
+            order=nudged,
+            overlap=same,
+            message=message,
+            noise=Noise(rounding=1e-15, faintest=1.3e-5, amplitude=0.3 * room.cutoff),
+            assemble=lambda: tuple(self._assembled(run, first, message) for run in runs[:nudged]),
+            left_out=np.asarray(abs(H.coupling_matrix) @ self._beyond(quotient, edge, first, last)),
+            observed=np.mean([self._observed(run, first) for run in runs[:nudged]], axis=0),
+        )
+        return level, edge
+
+    def _beyond(self, quotient: NDArray, edge: float, first: int, last: int) -> NDArray:
+        """A bound on the derivatives of products outside the window, which decay on as they did within it."""
+        extents = self.nudge.free.product_extents
+        distance = np.maximum(np.maximum(first - extents[:, 0], extents[:, 1] - last), 0)
+        largest = float(np.abs(quotient).max(initial=0.0))
+        if largest == 0 or edge == 0:
+            return np.zeros(len(distance))
+        reach = min(self._support[0] - first, last - self._support[1])
+        decay = max(math.log(largest / edge), 0.0) / max(reach, 1)
+        return np.where(distance > 0, 3 * edge * np.exp(-decay * distance), 0.0)
+
+    @cached_property
+    def _nudge_norm(self) -> float:
+        """Size of the nudge at beta = 1: the norms of its terms, added up at most over what acts on one site."""
+        return local_strength(self.nudge.perturbation, self.nudge.free.sites)
+
+    def _run(self, room: Room, first: int, last: int, strength: float) -> Run:
+        mpo = part_of(self._mpo(strength), first, last)
+        bonds = room.chain.bonds[first - room.first : last - room.first + 2]
+        window = cut_window(
+            room.chain, mpo, first - room.first, last - room.first, room.centre - room.first, bonds
+        )  # fmt: skip
+        return Run(window, mpo, room.centre - first, strength)
+
+    def _observed(self, run: Run, first: int) -> NDArray:
+        """<O_m> in a nudged state."""
+        products, matrix = expand(self.nudge.observables)
+        plan, phases = expectation_plan(self.nudge.free.sites, products)
+        return np.asarray((matrix @ (evaluate(plan, packed_tensors(run.window), first) * phases)).real)
+
+    def _assembled(self, run: Run, first: int, message: str) -> GroundState:
+        """The nudged state on the whole chain."""
+        sites = self.nudge.free.sites
+        state = MPS.from_packed(sites, packed_tensors(whole_state(self._base, run.window, first)))
+        energy, variance = energy_and_variance(self._mpo(run.strength), state.packed)
+        return GroundState(
+            energy, state, sites, variance, self.free.truncation_error, tuple(state.bond_dimensions),
+            converged=not message, message=message or "converged",
+        )  # fmt: skip
+
+
+def part_of(mpo: BlockMPO, first: int, last: int) -> BlockMPO:
+    """The MPO of sites first..last, its outer bonds open."""
+    return mpo._replace(starts=mpo.starts[first : last + 2], bonds=mpo.bonds[first : last + 2])
+
+
+def products_inside(extents: NDArray, first: int, last: int, length: int, near: int) -> tuple[NDArray, NDArray]:
+    """Which products lie inside a window, and which of these are `near` an edge that is not the chain's end.
+
+    extents: (number of products, 2) first and last site of each.
+    """
+    inside = (extents[:, 0] >= first) & (extents[:, 1] <= last)
+    edges = np.zeros_like(inside)
+    if inside.any():
+        if first > 0:
+            edges |= inside & (extents[:, 0] <= extents[inside, 0].min() + near - 1)
+        if last < length - 1:
+            edges |= inside & (extents[:, 1] >= extents[inside, 1].max() - near + 1)
+    return inside, edges
