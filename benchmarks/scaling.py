@@ -40,14 +40,14 @@ def phases(length, point, local=True, max_bond=128, rtol=RTOL):
     """Seconds for the cold free state, the nudged states of the fine level, and a whole gradient."""
     H, theta, loss = chain(length, point, local)
     solver = qt.NumbaDMRG(threads=1, max_bond=max_bond)
-    tuned = solver.with_cutoff(solver.cutoff_for(rtol, "symmetric"))
+    tuned = solver.with_cutoff(solver.cutoff_for(rtol, "symmetric", length))
     free_times, nudged_times, whole_times = [], [], []
     for _ in range(3):
         start = time.perf_counter()
         free = tuned.ground_state(H, theta)
         middle = time.perf_counter()
         nudge = Nudge(H, theta, loss.observables, loss.error_signal(expectations(free.state, loss.observables)))
-        strength = tuned.nudge_strength(rtol, "symmetric") * max(point) / 2  # the nudge acts on two sites
+        strength = tuned.nudge_strength(rtol, "symmetric", length) * max(point) / 2  # the nudge acts on two sites
         WindowedManifold(tuned, nudge, "symmetric", strength, 0.1 * max(point), rtol, free).fine()
         nudged_times.append(time.perf_counter() - middle)
         free_times.append(middle - start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple, Protocol
 
@@ -162,8 +162,13 @@ def with_lowest_states(solver: DMRGSettings, nudge: Nudge, scheme: str, level: L
     for sign, state in zip(signs(scheme), level.nudged, strict=True):
         cold = solver.ground_state(nudge.hamiltonian, nudge.at(sign * level.beta))
         nudged.append(cold if cold.energy < state.energy - 1e-7 * level.beta else state)
+    if all(new is old for new, old in zip(nudged, level.nudged, strict=True)):
+        return level
     base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
-    return Level.of_states(level.beta, difference_quotient(values, base, level.beta), level.free, nudged, level.message)
+    gradient = difference_quotient(values, base, level.beta)
+    other = Level.of_states(level.beta, gradient, level.free, nudged, level.message)
+    observed = np.mean([expectations(state.state, nudge.observables) for state in nudged], axis=0)
+    return replace(other, observed=observed)
 
 
 def resolution(beta: float, couplings: int) -> float:

@@ -59,7 +59,7 @@ class Gradient:
     value, value_error: the loss in the free ground state.
     gradient, error: name -> float or array, the structure of theta. `error` bounds the difference to the exact
         gradient for about nine components in ten or more: it holds the nudge's bias, truncation and convergence.
-    relative_error: norm of all errors over norm of the gradient, or over a millionth of a gradient's natural size
+    relative_error: norm of all errors over norm of the gradient, or over 1e-5 of a gradient's natural size
         (observable times coupling operator over the energy scale) if it is smaller than that.
     converged: whether relative_error <= rtol.
     trustworthy, message: False if free and nudged state are different branches, a solve did not converge, or the
@@ -116,7 +116,7 @@ def gradient(
     solver = default_solver(H) if solver is None else solver
     _check(H, theta, loss, solver, rtol, beta, scheme, start)
     if isinstance(solver, DMRGSettings):
-        solver = solver.with_cutoff(solver.cutoff_for(rtol, scheme) if beta == "auto" else 1e-3 * rtol)
+        solver = solver.with_cutoff(solver.cutoff_for(rtol, scheme, len(H.sites)) if beta == "auto" else 1e-3 * rtol)
     free = solver.ground_state(H, theta, start=start)
     values = expectations(free.state, loss.observables)
     nudge = Nudge(H, theta, loss.observables, loss.error_signal(values))
@@ -131,7 +131,7 @@ def gradient(
         assert isinstance(solver, ExactDiagonalization)
         return _linear_response(solver, nudge, loss, rtol, free)
 
-    strength = _auto_beta(nudge, _auto_strength(solver, scheme, rtol)) if beta == "auto" else float(beta)
+    strength = _auto_beta(nudge, _auto_strength(solver, scheme, rtol, len(H.sites))) if beta == "auto" else float(beta)
     if isinstance(solver, DMRGSettings):
         return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
     fine = exact_level(solver, nudge, scheme, strength, free)
@@ -196,12 +196,12 @@ def _places_and_sizes(H: Hamiltonian) -> tuple[NDArray, NDArray]:
     return along, np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
 
 
-def _auto_strength(solver: Solver, scheme: str, rtol: float) -> float:
+def _auto_strength(solver: Solver, scheme: str, rtol: float, length: int) -> float:
     """Nudge strength in units of the energy scale, where rounding (1e-14 over the strength) and bias (its square, or
     the strength itself if one-sided) meet. DMRG has its own rules, for truncation would hide a weak response.
     """
     if isinstance(solver, DMRGSettings):
-        return solver.nudge_strength(rtol, scheme)
+        return solver.nudge_strength(rtol, scheme, length)
     return 3e-5 if scheme == "symmetric" else 1e-6
 
 
@@ -259,7 +259,8 @@ def _on_manifold(
         solves += 1 + fine.order
     error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, second, fine)
     if solver.max_bond == 1:
-        error = np.maximum(error, np.abs(fine.gradient))  # no coarser manifold tells what a product state leaves out
+        # no coarser manifold tells what a product state leaves out
+        error = np.maximum(error, local_strength(nudge.perturbation, nudge.free.sites) / _energy_scale(nudge))
     return _result(nudge, loss, rtol, fine.gradient, error, fine, second, solves)
 
 
@@ -316,7 +317,7 @@ def _result(
     H, free = nudge.free, level.free
     value, other = loss.value(expectations(free.state, nudge.observables)), loss.value(second)
     natural = local_strength(nudge.perturbation, H.sites) / _energy_scale(nudge)
-    norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
+    norm = max(float(np.linalg.norm(vector)), 1e-5 * natural)
     relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
     exact_gap = free.gap if isinstance(free.state, StateVector) else None
     degenerate = exact_gap is not None and exact_gap <= _SAME_LEVEL * _energy_scale(nudge)

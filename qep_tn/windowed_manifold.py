@@ -83,13 +83,12 @@ class Run:
     mpo: BlockMPO
     centre: int
     strength: float
-    energy: float = 0.0
 
     def cycle(self, tolerance: float) -> None:
         """Outwards to the right end, and back to the left one."""
         last = len(self.window.dims) - 1
         one_site_pass(self.window, self.mpo, self.centre, last, _VECTORS, tolerance, _REDUCTION)
-        self.energy, _ = one_site_pass(self.window, self.mpo, last, 0, _VECTORS, tolerance, _REDUCTION)
+        one_site_pass(self.window, self.mpo, last, 0, _VECTORS, tolerance, _REDUCTION)
         self.centre = 0
 
 
@@ -188,6 +187,7 @@ class WindowedManifold:
         length = len(self.nudge.free.sites)
         lowest, highest = self._support
         strong = self._mpo(self.strong)
+        tolerance = 0.1 * cutoff * self.strong * self._nudge_norm
         if self._range > _LONG_RANGE:
             room = length
         while True:
@@ -198,11 +198,11 @@ class WindowedManifold:
             limits[[0, -1]] = bonds[[0, -1]]
             mpo = part_of(strong, first, last)
             chain = cut_window(self._base, mpo, first, last, lowest, limits)
-            quiet = (cutoff, max_bond, _WIDEN_VECTORS, _QUIET * cutoff, max(3, self._range))
-            back = (cutoff, max_bond, _WIDEN_VECTORS, np.inf, 1)
-            right, _ = widen_bonds(chain, mpo, lowest - first, highest - first, 1, *quiet)
-            left, _ = widen_bonds(chain, mpo, right, lowest - first, -1, *quiet)
-            centre, _ = widen_bonds(chain, mpo, left, highest - first, 1, *back)
+            quiet = (cutoff, max_bond, _WIDEN_VECTORS, tolerance, _QUIET * cutoff, max(3, self._range))
+            back = (cutoff, max_bond, _WIDEN_VECTORS, tolerance, np.inf, 1)
+            right = widen_bonds(chain, mpo, lowest - first, highest - first, 1, *quiet)
+            left = widen_bonds(chain, mpo, right, lowest - first, -1, *quiet)
+            centre = widen_bonds(chain, mpo, left, highest - first, 1, *back)
             reach = max(lowest - first - left, first + right - highest)
             result = Room(chain, first, first + centre, reach, cutoff, max_bond)
             cut_short = left == 0 < first or first + right == last < length - 1
@@ -270,7 +270,7 @@ class WindowedManifold:
             order=nudged,
             overlap=same,
             message=message,
-            noise=Noise(rounding=1e-15, faintest=1.3e-5, amplitude=0.3 * room.cutoff),
+            noise=Noise(rounding=1e-15 + 0.1 * room.cutoff**2, faintest=1.3e-5, amplitude=0.3 * room.cutoff),
             assemble=lambda: tuple(self._assembled(run, first, message) for run in runs[:nudged]),
             left_out=np.asarray(abs(H.coupling_matrix) @ self._beyond(quotient, edge, first, last)),
             observed=np.mean([self._observed(run, first) for run in runs[:nudged]], axis=0),

@@ -271,3 +271,20 @@ def test_cold_dmrg_finds_the_phase_that_a_weak_field_selects():
 def test_a_thousand_sites_can_be_started():
     state = qt.MPS.random(qt.qubits(1000), 4, seed=0)
     assert state.overlap(state) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("scheme", ["symmetric", "one-sided"])
+def test_a_given_nudge_is_taken_as_it_is(scheme, rng):
+    H, theta = random_three_body(7, rng)
+    loss = qt.Expectation(X(2) * Z(5))
+    exact, compiled = (
+        qt.gradient(H, theta, loss, solver=solver, beta=0.05, scheme=scheme)
+        for solver in (qt.ExactDiagonalization(), qt.NumbaDMRG())
+    )
+    np.testing.assert_allclose(H.flatten(compiled.gradient), H.flatten(exact.gradient), atol=1e-6)
+
+
+def test_a_product_state_does_not_claim_a_gradient(rng):
+    H, theta = random_three_body(7, np.random.default_rng(8))
+    result = qt.gradient(H, theta, qt.Expectation(Z(0)), solver=qt.NumbaDMRG(max_bond=1))
+    assert not result.trustworthy

@@ -187,3 +187,20 @@ def test_pauli_strings_of_free_fermions_obey_the_pauli_algebra(rng):
         operator = kinds[0](1) * kinds[1](4)
         if (kinds[0] is X) == (kinds[1] is X):  # even fermion parity
             assert free.expectation(operator) == pytest.approx(exact.expectation(operator), abs=1e-9)
+
+
+@pytest.mark.parametrize("length", [3, 5, 6])
+def test_all_to_all_heisenberg_chains_of_a_few_sites_are_exact(length):
+    # the machine is widest in the middle of a chain: buffers must hold it
+    pairs = [k(i) * k(j) for k in (X, Y, Z) for i in range(length) for j in range(i + 1, length)]
+    H = qt.Hamiltonian(qt.qubits(length), {"J": pairs, "h": sum(Z(j) for j in range(length))})
+    theta = {"J": np.linspace(0.5, 1.5, len(pairs)), "h": 0.3}
+    assert qt.NumbaDMRG().ground_state(H, theta).energy == pytest.approx(dense_ground_energy(H, theta), abs=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e6])
+def test_the_unit_of_energy_does_not_matter(unit, rng):
+    H, theta = random_cluster_ising("near-critical", 8, rng)
+    theta = {name: unit * value for name, value in theta.items()}
+    energy = qt.NumbaDMRG().ground_state(H, theta).energy
+    assert energy == pytest.approx(qt.FreeFermion().ground_state(H, theta).energy, rel=1e-9)

@@ -7,10 +7,10 @@ from chains import PHASES
 import qep_tn as qt
 from qep_tn import X, Y, Z
 
-CASES = 25  # of each of eight kinds
+CASES = 25  # of each of eight kinds, the last one below
 
 
-def ising(length, rng, g_x, g_zz, g_zxz):
+def ising(length, g_x, g_zz, g_zxz):
     """A cluster-Ising chain and its exact ground energy, by free fermions."""
     H = qt.models.cluster_ising(length, local=True)
     theta = {"g_x": g_x, "g_zz": g_zz, "g_zxz": g_zxz}
@@ -32,7 +32,7 @@ def commuting_three_body_terms(rng):
     length = int(rng.integers(6, 30))
     if rng.random() < 0.5:
         couplings = rng.normal(size=length - 2)
-        return *ising(length, rng, np.zeros(length), np.zeros(length - 1), couplings)[:2], -np.abs(couplings).sum()
+        return *ising(length, np.zeros(length), np.zeros(length - 1), couplings)[:2], -np.abs(couplings).sum()
     length = min(length, 11)
     kind = (X, Y, Z)[rng.integers(3)]
     H = qt.Hamiltonian(qt.qubits(length), {"J": [kind(j) * kind(j + 1) * kind(j + 2) for j in range(length - 2)]})
@@ -55,7 +55,7 @@ def ferromagnet_at_a_tiny_field(rng):
         H = qt.Hamiltonian(qt.qubits(length), {"J": bonds, "h": field})
         return H, {"J": 1.0, "h": sign * h}, -(length - 1) - h * length
     length = min(length, 11)
-    return ising(length, rng, np.full(length, sign * h), np.ones(length - 1), np.zeros(length - 2))
+    return ising(length, np.full(length, sign * h), np.ones(length - 1), np.zeros(length - 2))
 
 
 def heisenberg(length, second=0.0):
@@ -77,7 +77,7 @@ def random_signs(rng):
     signs = {name: rng.choice([-1.0, 1.0], length - k) for k, name in enumerate(("g_x", "g_zz", "g_zxz"))}
     if rng.random() < 0.5:
         phase = tuple(PHASES.values())[rng.integers(4)]
-        return ising(40, rng, *(rng.choice([-1.0, 1.0], 40 - k) * g for k, g in enumerate(phase)))
+        return ising(40, *(rng.choice([-1.0, 1.0], 40 - k) * g for k, g in enumerate(phase)))
     H = qt.Hamiltonian(
         qt.qubits(length),
         {
@@ -94,7 +94,7 @@ def two_decoupled_halves(rng):
     half = length // 2
     couplings[1][half - 1] = 0
     couplings[2][half - 2 : half] = 0
-    return ising(length, rng, *couplings)
+    return ising(length, *couplings)
 
 
 KINDS = [

@@ -63,13 +63,14 @@ def environment_of(chain, mpo, bond):
 
 @numba.njit(cache=True, nogil=True)
 def scratch_size(chain, mpo, sites):
-    """What `apply_effective` and `grow_*` need at most on this many neighbouring sites, within the limits."""
+    """What `apply_effective` and `grow_*` need at most on up to this many neighbouring sites, within the limits."""
     largest = 0
-    for site in range(chain.dims.size - sites + 1):
-        size = chain.limits[site] * chain.limits[site + sites]
-        for j in range(sites):
-            size *= chain.dims[site + j]
-        largest = max(largest, size * (mpo.bonds[site] + mpo.bonds[site + sites] + 1))
+    for count in range(1, sites + 1):
+        for site in range(chain.dims.size - count + 1):
+            size = chain.limits[site] * chain.limits[site + count]
+            for j in range(count):
+                size *= chain.dims[site + j]
+            largest = max(largest, size * (mpo.bonds[site] + mpo.bonds[site + count] + 1))
     return largest
 
 

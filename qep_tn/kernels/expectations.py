@@ -29,7 +29,7 @@ def evaluate(plan: ExpectationPlan, packed: PackedMPS, first: int = 0) -> np.nda
 def _sweep(plan, mps, first):
     """The identity's value, 1, and after it those that the plan's steps yield; unused places at the end."""
     sites = min(plan.nodes.size - first, mps.dims.size)
-    environment_size, half_size = 1, 1
+    environment_size, half_size = mps.bonds[0] ** 2, 1
     for site in range(sites):
         nodes = plan.nodes[first + site]
         environment_size = max(environment_size, nodes * mps.bonds[site] ** 2)

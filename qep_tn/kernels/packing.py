@@ -12,7 +12,7 @@ class PackedMPS(NamedTuple):
 
     data: (sum of all sizes,) float64 or complex128; each tensor (left, physical, right) in C order.
     offsets: (L + 1,) where in `data` each site's tensor starts, and the end.
-    bonds: (L + 1,) dimension of the bond left of each site, and of the last; the first and last are 1.
+    bonds: (L + 1,) dimension of the bond left of each site, and of the last; the first and last are 1, but in a window.
     dims: (L,) physical dimensions.
     """
 

@@ -20,14 +20,14 @@ _LARGEST_RESPONSE = 0.3  # a larger one is scaled down: the state must stay what
 
 
 @numba.njit(cache=True, nogil=True)
-def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors, quiet, quiet_bonds):
+def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors, tolerance, quiet, quiet_bonds):
     """Give bonds room for the response to the nudge in `mpo`, without changing the state.
 
     From the centre in `direction` (1 or -1), at least to site `reach`, and on until the change of the density matrix
     of all that lies ahead stays below `quiet` times the whole response on `quiet_bonds` bonds. At each bond the nudged
     two-site problem is solved, and the bond's basis taken from the state's own density matrix plus the response's.
     The state changes only by what `cutoff` or `max_bond` discards.
-    Returns the site where the centre ends and the largest discarded weight.
+    vectors, tolerance: of `lowest_eigenvector`. Returns the site where the centre ends.
     """
     length = chain.dims.size
     dtype = chain.tensors.dtype
@@ -37,7 +37,7 @@ def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors,
         size = chain.limits[site] * chain.dims[site] * chain.dims[site + 1] * chain.limits[site + 2]
         largest = max(largest, size)
     krylov = np.empty((vectors + 1, largest), dtype)
-    discarded, calm = 0.0, 0
+    calm = 0
     while 0 <= centre + direction < length:
         site = centre if direction > 0 else centre - 1
         theta = two_site_tensor(chain, site)
@@ -45,7 +45,7 @@ def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors,
         blocks, values = merged_blocks(mpo, site, chain.dims[site + 1])
         left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 2)
         lowest_eigenvector(
-            blocks, values, left, right, response, krylov, scratch, vectors, 0.01 * cutoff, 1e-3
+            blocks, values, left, right, response, krylov, scratch, vectors, tolerance, 1e-3
         )  # fmt: skip
         overlap = np.vdot(theta.reshape(theta.size), response.reshape(theta.size))
         response -= overlap * theta
@@ -58,11 +58,11 @@ def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors,
         state, change = theta.reshape(rows, theta.size // rows), response.reshape(rows, theta.size // rows)
         if direction > 0:
             ahead = np.dot(np.conj(state).T, change)  # [l s] t r, [l s] t' r' -> (t r) (t' r')
-            discarded = max(discarded, split_right(chain, site, theta, response, 1.0, cutoff, limit))
+            split_right(chain, site, theta, response, 1.0, cutoff, limit)
             update_left(chain, mpo, site, scratch)
         else:
             ahead = np.dot(change, np.conj(state).T)  # l s [t r], l' s' [t r] -> (l s) (l' s')
-            discarded = max(discarded, split_left(chain, site, theta, response, 1.0, cutoff, limit))
+            split_left(chain, site, theta, response, 1.0, cutoff, limit)
             update_right(chain, mpo, site + 1, scratch)
         centre += direction
         ahead += np.conj(ahead).T.copy()
@@ -70,7 +70,7 @@ def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors,
         calm = calm + 1 if changed <= quiet * norm else 0
         if calm >= quiet_bonds and (centre - reach) * direction >= 0:
             break
-    return centre, discarded
+    return centre
 
 
 @numba.njit(cache=True, nogil=True)

@@ -66,7 +66,7 @@ def two_site_sweep(chain, mpo, cutoff, max_bond, vectors, tolerance, reduction, 
 def one_site_pass(chain, mpo, centre, end, vectors, tolerance, reduction):
     """Optimise every site from the centre to `end`, which becomes the centre.
 
-    Returns the energy and the largest residual of an initial tensor.
+    Returns the energy.
     """
     scratch = np.empty(scratch_size(chain, mpo, 1), chain.tensors.dtype)
     largest = 0
@@ -74,18 +74,17 @@ def one_site_pass(chain, mpo, centre, end, vectors, tolerance, reduction):
         largest = max(largest, chain.bonds[site] * chain.dims[site] * chain.bonds[site + 1])
     krylov = np.empty((vectors + 1, largest), chain.tensors.dtype)
     direction = 1 if end >= centre else -1
-    energy, residual = 0.0, 0.0
+    energy = 0.0
     for site in range(centre, end + direction, direction):
         blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
         values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
         left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 1)
-        _, energy, first = lowest_eigenvector(
+        _, energy, _ = lowest_eigenvector(
             blocks, values, left, right, tensor_of(chain, site), krylov, scratch, vectors, tolerance, reduction
         )  # fmt: skip
-        residual = max(residual, first)
         if site != end:
             shift_centre(chain, mpo, site, direction, scratch)
-    return energy, residual
+    return energy
 
 
 @numba.njit(cache=True, nogil=True)
@@ -121,7 +120,7 @@ def two_site_tensor(chain, site):
 
 @numba.njit(cache=True, nogil=True)
 def add_noise(vector, strength):
-    """Add a random vector of norm `strength`; the sum is normalised."""
+    """Add a real random vector whose norm is about `strength`; the sum is normalised."""
     scale = strength / np.sqrt(vector.size)
     for k in range(vector.size):
         vector[k] += scale * np.random.standard_normal()

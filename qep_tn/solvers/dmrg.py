@@ -80,13 +80,13 @@ class DMRGSettings:
         """The same settings with a cutoff smaller by a factor."""
         return replace(self, cutoff=self.schmidt_cutoff / factor)
 
-    def nudge_strength(self, rtol: float, scheme: str) -> float:
+    def nudge_strength(self, rtol: float, scheme: str, length: int) -> float:
         """Of a nudge, relative to the energy scale. Nudged states that are swept in step from one state resolve tiny
         nudges, whose bias is negligible.
         """
         return float(np.clip(0.3 * rtol, 3e-5, 1e-2))
 
-    def cutoff_for(self, rtol: float, scheme: str) -> float:
+    def cutoff_for(self, rtol: float, scheme: str, length: int) -> float:
         """The cutoff that a gradient of this relative error needs."""
         return 1e-3 * rtol
 

@@ -35,6 +35,7 @@ _THOROUGH = (20, 1e-5)  # but not between nearly degenerate levels
 _COARSE = ((1e-2, 1e-3, 8), (1e-2, 1e-3, 8), (0.0, 1e-4, 12))
 _KICK = ((1e-1, 1e-3), (1e-2, 1e-4), (1e-3, 1e-5), (1e-4, 0.0))  # (noise, cutoff) of sweeps out of a false minimum
 _KICKS = 4
+_SHORT = 16  # sites
 _LARGEST_VARIANCE = 1e3  # in units of the discarded weight times the coefficients squared; 20 to 300 is usual
 _MORE_STARTS = 3
 _FIRST_CUTOFF, _STAGE_SWEEPS = 1e-5, 8  # of the stages, each ten times finer, from a coarse state to the final cutoff
@@ -60,13 +61,14 @@ class NumbaDMRG(DMRGSettings):
         if self.threads not in (1, 2):
             raise ValueError(f"threads = {self.threads}: NumbaDMRG works on 1 or 2 threads")
 
-    def nudge_strength(self, rtol: float, scheme: str) -> float:
+    def nudge_strength(self, rtol: float, scheme: str, length: int) -> float:
         """Of a nudge, relative to the energy scale; the bias is about (strength / 2)^2, one-sided strength / 2."""
-        return float(np.clip(0.07 * (np.sqrt(rtol) if scheme == "symmetric" else rtol), 3e-5, 1e-2))
+        share = 0.07 if length > _SHORT else 0.007  # a short chain costs nothing
+        return float(np.clip(share * (np.sqrt(rtol) if scheme == "symmetric" else rtol), 3e-5, 1e-2))
 
-    def cutoff_for(self, rtol: float, scheme: str) -> float:
+    def cutoff_for(self, rtol: float, scheme: str, length: int) -> float:
         """The cutoff that a gradient of this relative error needs: coarser bonds lose the response to its nudge."""
-        return 2e-3 * self.nudge_strength(rtol, scheme)
+        return 2e-3 * self.nudge_strength(rtol, scheme, length)
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """Two-site sweeps until what the energy still has to fall, extrapolated from its last changes, is less than
@@ -161,6 +163,7 @@ class _Search:
 
     def __init__(self, settings: NumbaDMRG, mpo: BlockMPO, scale: float, state: MPS) -> None:
         self.settings, self.scale = settings, scale
+        self.unit = scale / len(state.tensors)  # of energy, for what happens on one site
         packed = state.packed
         dtype = np.result_type(packed.data, mpo.values)
         packed = packed._replace(data=packed.data.astype(dtype, copy=False))
@@ -181,12 +184,13 @@ class _Search:
         """One two-site sweep."""
         vectors, reduction = _LANCZOS if self.slow < 2 else _THOROUGH
         before, energy, self.truncation, residual = two_site_sweep(
-            self.chain, self.mpo, cutoff, min(max_bond, self.settings.max_bond), vectors, 0.01 * cutoff, reduction,
+            self.chain, self.mpo, cutoff, min(max_bond, self.settings.max_bond), vectors, 0.01 * cutoff * self.unit,
+            reduction,
             noise, seed,
         )  # fmt: skip
         if not self.energies:
             self.energies.append(before)
-            self.began_in_eigenstate = residual < 0.1 * cutoff
+            self.began_in_eigenstate = residual < 0.1 * cutoff * self.unit
         self.energies.append(energy)
         self.sweeps += 1
 
@@ -237,9 +241,9 @@ class _Search:
         tolerance = max(self.settings.energy_tolerance, 1e-2 * self.truncation) * self.scale
         self.converged = False
         while self.sweeps < self.settings.max_sweeps and not self.converged:
-            local = (8, self.settings.local_tolerance, 1e-2)
+            local = (8, self.settings.local_tolerance * self.unit, 1e-2)
             one_site_pass(self.chain, self.mpo, 0, last, *local)
-            energy, _ = one_site_pass(self.chain, self.mpo, last, 0, *local)
+            energy = one_site_pass(self.chain, self.mpo, last, 0, *local)
             energies.append(energy)
             self.sweeps += 1
             self.change = left_to_fall(energies)
