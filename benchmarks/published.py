@@ -28,7 +28,7 @@ def published_hamiltonian() -> qt.Hamiltonian:
 def nudged_expectation(H, theta, solver, start):
     """The gradient of <X_0 X_4>, nudged by H - 0.1 X_0 X_4 as published."""
     return qt.gradient(
-        H, theta, -qt.Expectation(OBSERVABLE), solver=solver, beta=0.1, scheme="one-sided", rtol=1e-3, start=start
+        H, theta, -qt.Expectation(OBSERVABLE), solver=solver, beta=0.1, scheme="one-sided", rtol=1e-4, start=start
     )
 
 
@@ -45,28 +45,12 @@ def exploration(solver, steps):
 
 
 def sensitivity(solver, steps):
-    """(g_x_1, g_x_2, g_zz) before each step and after the last, (steps + 1, 3).
-
-    Descends the loss -|O_1 - O_2| / |g_x_1 - g_x_2|, O_i = <X_0 X_4> at (g_x_i, g_zz).
-    """
-    H, theta, starts = published_hamiltonian(), np.array([-0.2, -1.5, -1.5]), [None, None]
-    path = [theta]
-    for _ in range(steps):
-        results = [
-            nudged_expectation(H, {"g_x": g_x, "g_zz": theta[2]}, solver, start)
-            for g_x, start in zip(theta[:2], starts, strict=True)
-        ]
-        starts = [result.free for result in results]
-        difference, distance = results[1].value - results[0].value, theta[0] - theta[1]  # value is -<O>
-        by_field, by_coupling = ([-r.gradient[name] for r in results] for name in ("g_x", "g_zz"))
-        slope = np.sign(difference) / abs(distance)
-        away = abs(difference) * np.sign(distance) / distance**2
-        loss_gradient = np.array(
-            [-slope * by_field[0] + away, slope * by_field[1] - away, -slope * (by_coupling[0] - by_coupling[1])]
-        )
-        theta = theta - 0.1 * loss_gradient / np.linalg.norm(loss_gradient)
-        path.append(theta)
-    return np.array(path)
+    """(g_x_1, g_x_2, g_zz) before each step and after the last, (steps + 1, 3)."""
+    result = qt.optimize_sensitivity(
+        published_hamiltonian(), {"g_zz": -1.5}, OBSERVABLE, scan="g_x", points=(-0.2, -1.5), steps=steps,
+        solver=solver, rtol=1e-4, beta=0.1, scheme="one-sided", closest=1e-6, progress=False,
+    )  # fmt: skip
+    return np.stack([result.history[name] for name in ("g_x_1", "g_x_2", "g_zz")], axis=1)
 
 
 def published_paths():
@@ -80,7 +64,7 @@ def published_paths():
 def main():
     explored, sensed = published_paths()
     print(f"{'run':20} {'solver':22} {'largest deviation over 30 steps':>32}")
-    for solver in (qt.ExactDiagonalization(), qt.TenpyDMRG(), qt.QuimbDMRG()):
+    for solver in (qt.ExactDiagonalization(), qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()):
         for name, run, published in (
             ("phase exploration", exploration, explored),
             ("sensitivity", sensitivity, sensed),

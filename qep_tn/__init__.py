@@ -10,6 +10,7 @@ from qep_tn.propagation import DegenerateGroundStateWarning, Gradient, gradient,
 from qep_tn.sites import Site, boson, bosons, qubit, qubits, spin, spins
 from qep_tn.solvers import ExactDiagonalization, FreeFermion, GroundState, NumbaDMRG, QuimbDMRG, TenpyDMRG
 from qep_tn.tasks.explore import Exploration, explore_phases
+from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 
 __all__ = [
     "MPS",
@@ -30,7 +31,7 @@ __all__ = [
     "NumbaDMRG",
     "Number",
     "Operator",
-    "QuimbDMRG",
+    "QuimbDMRG", "Sensitivity",
     "Site",
     "Sm",
     "Sp",
@@ -48,6 +49,7 @@ __all__ = [
     "gradient",
     "local",
     "models",
+    "optimize_sensitivity",
     "qubit",
     "qubits",
     "response_matrix",

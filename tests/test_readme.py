@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import qep_tn as qt
+from benchmarks.table import markdown
 from qep_tn import X
 from qep_tn.models import MODELS
 
@@ -41,3 +42,7 @@ def test_both_commands_are_single_lines_for_files_that_exist():
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))
 def test_linked_files_exist(target):
     assert (ROOT / target).exists()
+
+
+def test_the_performance_table_is_that_of_the_committed_results():
+    assert markdown() in README
