@@ -16,7 +16,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import qep_tn as qt
@@ -219,6 +221,21 @@ def main() -> None:
         figures = f"{r['max_bond']!s:>12} {r['seconds']:9.3f} {r['ratio']:7.1f}  {r['relative_error']}"
         print(f"{r['point']:15} {r['library']:10} {figures}")
     write_results("gradient", rows, length=L, beta=BETA)
+    draw(rows)
+
+
+def draw(rows: list[dict]) -> None:
+    """The figure: seconds for one gradient, library by library."""
+    libraries = list(dict.fromkeys(row["library"] for row in rows))
+    points = list(dict.fromkeys(row["point"] for row in rows))
+    figure, axis = plt.subplots(figsize=(5, 2.8), layout="constrained")
+    for n, library in enumerate(libraries):
+        seconds = [next((r["seconds"] for r in rows if (r["library"], r["point"]) == (library, p)), 0) for p in points]
+        axis.bar(np.arange(len(points)) + 0.2 * n - 0.3, seconds, 0.2, label=library)
+    axis.set(yscale="log", ylabel="seconds for one gradient", title="$L = 128$, one thread", ylim=(0.05, 300))
+    axis.set_xticks(range(len(points)), points)
+    axis.legend(frameon=False, ncols=len(libraries), fontsize="small")
+    figure.savefig(Path(__file__).parent / "results" / "gradient.png", dpi=200)
 
 
 if __name__ == "__main__":

@@ -117,13 +117,20 @@ def main() -> None:
     products = [matrix_products(bond) for bond in (64, 128)]
     table("two-site effective Hamiltonian", products)
     write_results("scaling", lengths, couplings=couplings, bonds=bonds, products=products, rtol=RTOL)
+    draw(lengths, bonds)
 
+
+def draw(lengths, bonds) -> None:
+    """The figure: seconds against the chain's length, and against the bond dimension."""
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained")
-    for name, marker in (("gradient", "o"), ("free", "s"), ("nudged", "^")):
-        axes[0].loglog(LENGTHS, [row[name] for row in lengths], marker=marker, label=name)
-        axes[1].loglog(BONDS, [row[name] for row in bonds], marker=marker, label=name)
+    for axis, ticks, rows in ((axes[0], LENGTHS, lengths), (axes[1], BONDS, bonds)):
+        for name, marker in (("gradient", "o"), ("free", "s"), ("nudged", "^")):
+            axis.loglog(ticks, [row[name] for row in rows], marker=marker, label=name)
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
+        axis.yaxis.set_major_formatter("{x:g}")
     axes[0].set(xlabel="chain length $L$", ylabel="seconds", title="gapped")
-    axes[1].set(xlabel=r"bond dimension $\chi$ at most", title="critical, $L = 128$")
+    axes[1].set(xlabel=r"bond dimension $\chi$ at most", title="critical, $L = 128$", ylim=(0.2, 10))
     axes[0].legend(frameon=False)
     figure.savefig(Path(__file__).parent / "results" / "scaling.png", dpi=200)
 
