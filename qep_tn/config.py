@@ -175,7 +175,7 @@ def loss(text: str, H: Hamiltonian, section: str) -> Loss:
 
 
 def solver(config: Config, H: Hamiltonian) -> Solver:
-    """The configured solver. "auto" is exact diagonalization on up to 12 sites, else TeNPy."""
+    """The configured solver. "auto" is exact diagonalization on up to 12 qubits, else `NumbaDMRG`."""
     from qep_tn import solvers
     from qep_tn.solvers.choice import default_solver
 

@@ -11,6 +11,7 @@ import numpy as np
 from qep_tn.hamiltonian import Hamiltonian
 from qep_tn.history import flattened
 from qep_tn.propagation import Gradient
+from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.tasks.verify import Verification
 
 TABLE_ROWS = 20
@@ -36,10 +37,11 @@ def gradient_table(H: Hamiltonian, g: Gradient, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def gradient_summary(g: Gradient, seconds: float) -> dict[str, Any]:
+def gradient_summary(g: Gradient, solver: Solver, seconds: float) -> dict[str, Any]:
     """The figures of a gradient, without its components."""
     return {
         "task": "gradient",
+        "solver": settings_of(solver),
         "value": g.value,
         "value_error": g.value_error,
         "relative_error": g.relative_error,

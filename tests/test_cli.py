@@ -260,3 +260,12 @@ def test_well_formed_files_of_something_else_are_refused(capsys, folder):
     capsys.readouterr()
     (folder / "a" / "config.toml").write_text("model = 3\n")
     assert_refused(capsys, ["plot", "a"], "does not hold the files of a run")
+
+
+@pytest.mark.parametrize(
+    ("name", "solver"), [("auto", "NumbaDMRG"), ("numba", "NumbaDMRG"), ("exact", "ExactDiagonalization")]
+)
+def test_the_summary_says_which_solver_it_was(name, solver, tmp_path):
+    setting = ["--set", "model.L=14", "--set", 'gradient.objective="X(5) * X(9)"']
+    assert main(["gradient", "chain.toml", *setting, "--solver", name, "--out", "run"]) == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["solver"]["name"] == solver

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
@@ -79,6 +79,11 @@ def expectations(state: State, operators: Sequence[Operator]) -> NDArray:
     """Real expectation values of operators that are known to be Hermitian."""
     products, matrix = expand(operators)
     return np.asarray((matrix @ state.product_expectations(products)).real, float)
+
+
+def settings_of(solver: Solver) -> dict[str, Any]:
+    """A solver's name and settings, for a summary."""
+    return {"name": type(solver).__name__, **(asdict(solver) if is_dataclass(solver) else {})}
 
 
 @runtime_checkable

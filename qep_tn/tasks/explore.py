@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from qep_tn.losses import Loss
 from qep_tn.propagation import Gradient, Scheme, gradient
 from qep_tn.results import RunFolder
 from qep_tn.solvers.choice import default_solver
-from qep_tn.solvers.protocol import GroundState, Solver
+from qep_tn.solvers.protocol import GroundState, Solver, settings_of
 from qep_tn.state_file import as_saved
 
 logger = logging.getLogger("qep_tn")
@@ -179,7 +179,7 @@ def _summary(result: Exploration, settings: dict[str, Any], solver: Solver, trai
         "task": "explore",
         "trained": trained,
         "settings": settings,
-        "solver": {"name": type(solver).__name__, **(asdict(solver) if is_dataclass(solver) else {})},
+        "solver": settings_of(solver),
         "converged": result.converged,
         "message": result.message,
         "steps": history.sizes["step"] - 1,

@@ -18,6 +18,7 @@ from qep_tn.losses import Loss
 from qep_tn.propagation import gradient, response_matrix
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
+from qep_tn.solvers.numba_dmrg import NumbaDMRG
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.quimb_dmrg import QuimbDMRG
 from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
@@ -82,13 +83,14 @@ def verify(
     """Compare solvers with exact diagonalization, at theta and at random couplings around it.
 
     H: on a chain short enough for exact diagonalization.
-    solvers: FreeFermion, TenpyDMRG and QuimbDMRG if None; exact diagonalization's own nudges are always checked.
+    solvers: FreeFermion, NumbaDMRG, TenpyDMRG and QuimbDMRG if None; exact diagonalization's own nudges are always
+        checked.
     seed: of the solvers and of the random couplings; each of an array parameter's couplings is drawn on its own.
     """
     given = H.flatten(theta)
     random = given * (1 + DISORDER * np.random.default_rng(seed).uniform(-1, 1, given.size))
     if solvers is None:
-        solvers = (FreeFermion(), TenpyDMRG(seed=seed), QuimbDMRG(seed=seed))
+        solvers = (FreeFermion(), NumbaDMRG(seed=seed), TenpyDMRG(seed=seed), QuimbDMRG(seed=seed))
     rows: list[Row] = []
     for couplings, vector in (("given", given), ("random", random)):
         rows += _compare(H, H.unflatten(vector), objective, (ExactDiagonalization(seed=seed), *solvers), couplings)
