@@ -59,7 +59,7 @@ class Gradient:
     value, value_error: the loss in the free ground state.
     gradient, error: name -> float or array, the structure of theta. `error` bounds the difference to the exact
         gradient for about nine components in ten or more: it holds the nudge's bias, truncation and convergence.
-    relative_error: norm of all errors over norm of the gradient, or over 1e-5 of a gradient's natural size
+    relative_error: norm of all errors over norm of the gradient, or over a millionth of a gradient's natural size
         (observable times coupling operator over the energy scale) if it is smaller than that.
     converged: whether relative_error <= rtol.
     trustworthy, message: False if free and nudged state are different branches, a solve did not converge, or the
@@ -317,7 +317,7 @@ def _result(
     H, free = nudge.free, level.free
     value, other = loss.value(expectations(free.state, nudge.observables)), loss.value(second)
     natural = local_strength(nudge.perturbation, H.sites) / _energy_scale(nudge)
-    norm = max(float(np.linalg.norm(vector)), 1e-5 * natural)
+    norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
     relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
     exact_gap = free.gap if isinstance(free.state, StateVector) else None
     degenerate = exact_gap is not None and exact_gap <= _SAME_LEVEL * _energy_scale(nudge)
