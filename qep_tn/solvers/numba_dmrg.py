@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -282,4 +283,4 @@ def bond_limits(dims: NDArray, max_bond: int) -> NDArray:
 def announce_compilation() -> None:
     """Say, on a fresh installation, that the first call compiles."""
     if not any(Path(two_site_sweep.stats.cache_path or ".").glob("sweeps.two_site_sweep-*.nbi")):
-        log.warning("compiling kernels for this machine, once: about a minute")
+        print("compiling kernels for this machine, once: about a minute", file=sys.stderr, flush=True)
