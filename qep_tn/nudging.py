@@ -71,6 +71,7 @@ class Level:
     beta: nudge strength. gradient: over the couplings. free: the free state.
     order: 2 for states at +beta and -beta, 1 for one at +beta, 0 for none.
     overlap: the smallest |<free|nudged>|^2. message: empty, or why a nudged state has not converged.
+    settled: whether the gradient came to rest; if not, its last change is in `left_out`, and no finer manifold helps.
     assemble: makes the nudged ground states; not before they are asked for, for that can cost more than to find them.
     noise: of the gradient's components. left_out: over the couplings, a bound on what the gradient leaves out.
     observed: the observables' mean over the nudged states, where the manifold needs it.
@@ -82,6 +83,7 @@ class Level:
     order: int = 0
     overlap: float = 1.0
     message: str = ""
+    settled: bool = True
     assemble: Callable[[], tuple[GroundState, ...]] = tuple
     noise: Noise = field(default_factory=Noise)
     left_out: NDArray | float = 0.0
@@ -99,7 +101,7 @@ class Level:
         """The level of nudged states at hand."""
         overlap = min(state.fidelity(free) for state in nudged)
         message = message or next((state.message for state in nudged if not state.converged), "")
-        return cls(beta, gradient, free, len(nudged), overlap, message, lambda: tuple(nudged))
+        return cls(beta, gradient, free, len(nudged), overlap, message, assemble=lambda: tuple(nudged))
 
 
 class Manifold(Protocol):

@@ -250,7 +250,11 @@ def _on_manifold(
     solves = 2 + 2 * fine.order
     for _ in range(_REFINEMENTS if adapt else 0):
         error = error_estimate(nudge.free, fine, coarse, rtol) + _signal_error(nudge, loss, second, fine)
-        if np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient) or manifold.limited or not fine.free.converged:
+        if (
+            np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient)
+            or manifold.limited
+            or not (fine.settled and fine.free.converged)
+        ):
             break
         manifold = manifold.refined(fine, loss)
         nudge = manifold.nudge
@@ -321,7 +325,9 @@ def _result(
     relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
     exact_gap = free.gap if isinstance(free.state, StateVector) else None
     degenerate = exact_gap is not None and exact_gap <= _SAME_LEVEL * _energy_scale(nudge)
-    message = _distrust(level, relative, rtol, degenerate)
+    # beside a gradient of natural size, one that vanishes is known well enough
+    against = max(norm, 1e-4 * natural)
+    message = _distrust(level, float(np.linalg.norm(error)) / against if against > 0 else 0.0, rtol, degenerate)
     if message.startswith(("the nudged state", "the ground state is degenerate")):
         warnings.warn(message, DegenerateGroundStateWarning, stacklevel=4)
     return Gradient(
