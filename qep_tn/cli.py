@@ -82,7 +82,7 @@ def gradient(
         g = propagation.gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
         seconds = time.perf_counter() - began
         history.add(run.theta, g, np.ones(len(run.H.couplings), bool), seconds)
-        run.folder.save(history.dataset(), g.free, {"step": len(history)})
+        run.folder.save(history.dataset(), [g.free], {"step": len(history)})
         run.folder.write_summary(gradient_summary(g, run.solver, seconds))
         print(gradient_table(run.H, g, seconds), f"results in {run.folder.path}", sep="\n")
         if not g.trustworthy:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, minimum_filter
 from scipy.ndimage import label as label_regions
 
-from qep_tn import phase_diagram, results
+from qep_tn import exact_phases, results
 
 COLUMN_WIDTH = 3.4  # inches
 
@@ -83,7 +83,7 @@ def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
         limits = _limits(path)
         ax.set(xlim=limits[0], ylim=limits[1], xlabel=symbol(axes[0]), ylabel=symbol(axes[1]))
         ax.xaxis.set_major_locator(MaxNLocator(6))
-        known = model == "cluster_ising" and set(axes) < set(phase_diagram.PARAMETERS)
+        known = model == "cluster_ising" and set(axes) < set(exact_phases.PARAMETERS)
         fixed = _third(history, axes) if known else None
         if fixed is not None:
             _draw_boundaries(ax, axes, fixed)
@@ -167,14 +167,14 @@ def _limits(path: NDArray) -> NDArray:
 
 def _third(history: xr.Dataset, axes: tuple[str, str]) -> dict[str, float] | None:
     """The cluster-Ising coupling that is not on an axis; None unless it is one number all along."""
-    name = next(name for name in phase_diagram.PARAMETERS if name not in axes)
+    name = next(name for name in exact_phases.PARAMETERS if name not in axes)
     values = history[name].values
     uniform = np.ptp(values) <= 1e-12 * np.abs(values).max()
     return {name: float(values.flat[0])} if uniform else None
 
 
 def _draw_boundaries(ax: Axes, axes: tuple[str, str], fixed: Mapping[str, float]) -> None:
-    curves = phase_diagram.boundaries(axes, fixed, reach=float(np.abs([ax.get_xlim(), ax.get_ylim()]).max()))
+    curves = exact_phases.boundaries(axes, fixed, reach=float(np.abs([ax.get_xlim(), ax.get_ylim()]).max()))
     for curve, label in zip(curves, (r"boundaries, $L \to \infty$", None, None), strict=True):
         ax.plot(*curve.T, color="black", linewidth=0.8, dashes=(4, 2), zorder=1, label=label)
 
@@ -184,11 +184,11 @@ def _name_phases(ax: Axes, axes: tuple[str, str], fixed: Mapping[str, float], pa
     limits = np.array([ax.get_xlim(), ax.get_ylim()])
     ticks = [np.linspace(low, high, _CELLS) for low, high in limits]
     grid = np.meshgrid(ticks[0], ticks[1], indexing="ij")
-    phases = phase_diagram.phase(**dict(zip(axes, grid, strict=True)), **fixed)
+    phases = exact_phases.phase(**dict(zip(axes, grid, strict=True)), **fixed)
     densely = np.array([np.interp(np.arange(0, len(path), 0.05), np.arange(len(path)), p) for p in path.T]).T
     walked = np.zeros_like(phases, bool)
     walked[tuple(((densely - limits[:, 0]) / np.ptp(limits, axis=1) * (_CELLS - 1)).round().astype(int).T)] = True
-    for number, name in enumerate(phase_diagram.PHASES):
+    for number, name in enumerate(exact_phases.PHASES):
         text = ax.text(0, 0, name, **_PHASE_NAME)
         box = np.array(text.get_window_extent().padded(3).size) / ax.bbox.size * _CELLS
         text.remove()

@@ -1,7 +1,8 @@
-"""A run's folder: config.toml, history.nc, state.h5, summary.json, run.log and figures/.
+"""A run's folder: config.toml, history.nc, timing.nc, state.h5, summary.json, run.log and figures/.
 
-Every file is written beside its old version and put in its place at once, history.nc before state.h5. A run
-that is killed at any moment leaves both in step: state.h5 says how many rows of history.nc count.
+Every file is written beside its old version and put in its place at once, history.nc and timing.nc before state.h5. A
+run that is killed at any moment leaves them in step: state.h5 says how many rows count. Wall times stand in a file of
+their own, so that a run that was killed and resumed ends with the same history.nc, bit for bit.
 Files are data only; reading them never executes code.
 """
 
@@ -12,7 +13,7 @@ import logging
 import os
 import platform
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from qep_tn.sites import Sites
 from qep_tn.solvers.protocol import GroundState
-from qep_tn.state_file import read_state, write_state
+from qep_tn.state_file import read_states, write_states
 
 _DISTRIBUTIONS = ("qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb")
 
@@ -75,32 +76,37 @@ class RunFolder:
         logger.removeHandler(self.log)
         self.log.close()
 
-    def save(self, history: xr.Dataset, state: GroundState, extra: Mapping[str, ArrayLike | str]) -> None:
-        """Replace history.nc and state.h5.
+    def save(self, history: xr.Dataset, states: Sequence[GroundState], extra: Mapping[str, ArrayLike | str]) -> None:
+        """Replace history.nc, timing.nc (the variable "seconds" of the history) and state.h5.
 
-        state: the newest converged state.
+        states: the newest converged states, those from which the next step starts.
         extra: what else the next step uses; `extra["step"]` is how many rows of the history are done.
         """
+        if "seconds" in history:
+            timing, history = history[["seconds"]], history.drop_vars("seconds")
+            _replace(self.path / "timing.nc", lambda temporary: timing.to_netcdf(temporary, engine="h5netcdf"))
         _replace(self.path / "history.nc", lambda temporary: history.to_netcdf(temporary, engine="h5netcdf"))
-        _replace(self.path / "state.h5", lambda temporary: write_state(temporary, state, extra))
+        _replace(self.path / "state.h5", lambda temporary: write_states(temporary, states, extra))
 
-    def load_state(self, sites: Sites) -> tuple[GroundState, dict[str, Any]] | None:
-        """The saved state and `extra`; None if this run starts from the beginning.
+    def load_states(self, sites: Sites) -> tuple[tuple[GroundState, ...], dict[str, Any]] | None:
+        """The saved states and `extra`; None if this run starts from the beginning.
 
         Raises ValueError if state.h5 is damaged or of another model.
         """
         file = self.path / "state.h5"
         if not self.resumed or not file.exists():
             return None
-        return read_state(file, sites)
+        return read_states(file, sites)
 
-    def load_history(self, step: int) -> xr.Dataset:
-        """The first `step` rows of history.nc. Raises ValueError if it is damaged or shorter."""
-        file = self.path / "history.nc"
-        history = _read_history(file)
-        if history.sizes.get("step", 0) < step:
-            raise ValueError(f"{file} has fewer than the {step} steps of state.h5; start again with another --out")
-        return history.isel(step=slice(step))
+    def load_history(self, step: int, dimension: str = "step") -> xr.Dataset:
+        """The first `step` rows of history.nc and timing.nc. Raises ValueError if they are damaged or shorter."""
+        history = _read_history(self.path)
+        if history.sizes.get(dimension, 0) < step:
+            raise ValueError(
+                f"{self.path / 'history.nc'} has fewer than the {step} {dimension}s of state.h5; "
+                f"start again with another --out"
+            )
+        return history.isel({dimension: slice(step)})
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json: `summary`, the versions of the libraries, and the platform."""
@@ -110,12 +116,12 @@ class RunFolder:
 
 
 def load(run_dir: str | Path) -> xr.Dataset:
-    """The history of a run, with the entries of its summary as attributes.
+    """The history of a run with its wall times, and the entries of its summary as attributes.
 
     Raises ValueError if the folder holds no history, or a file is damaged.
     """
     folder = Path(run_dir)
-    history = _read_history(folder / "history.nc")
+    history = _read_history(folder)
     file = folder / "summary.json"
     if file.exists():  # an unfinished run has none
         try:
@@ -137,9 +143,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _read_history(file: Path) -> xr.Dataset:
+def _read_history(folder: Path) -> xr.Dataset:
+    """history.nc and, where it is there, timing.nc."""
+    file = folder / "history.nc"
     if not file.exists():
         raise ValueError(f"{file} does not exist; give the folder of a run")
+    history = _read_dataset(file)
+    timing = _read_dataset(folder / "timing.nc") if (folder / "timing.nc").exists() else xr.Dataset()
+    return history.merge(timing, join="left") if timing else history
+
+
+def _read_dataset(file: Path) -> xr.Dataset:
     try:
         return xr.load_dataset(file, engine="h5netcdf")
     except (OSError, KeyError, ValueError, RuntimeError):
@@ -153,7 +167,7 @@ def _check_configuration(folder: Path, config_text: str) -> None:
         raise ValueError(f"{folder / 'config.toml'} is damaged ({error}); start another run with --out") from None
     old, new = _entries(saved), _entries(tomllib.loads(config_text))
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key) and key != "explore.steps" and not key.startswith("versions."):
+        if old.get(key) != new.get(key) and not key.endswith(".steps") and not key.startswith("versions."):
             raise ValueError(
                 f"--resume with {key} = {new.get(key)!r}, but the run in {folder} was made with {old.get(key)!r}; "
                 f"restore it, or start another run with --out"

@@ -1,11 +1,11 @@
-"""A ground state as a file, state.h5: its arrays and figures, and what else a task needs to go on from it.
+"""Ground states as a file, state.h5: their arrays and figures, and what else a task needs to go on from them.
 
 HDF5 with one dataset for each array, no pickled objects: reading a file never executes code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,39 +20,48 @@ from qep_tn.solvers.exact import StateVector
 from qep_tn.solvers.free_fermion import MajoranaState
 from qep_tn.solvers.protocol import GroundState, State
 
-_FORMAT = "qep_tn state, version 1"
+_FORMAT = "qep_tn state, version 2"
 _FIGURES = ("energy", "energy_variance", "truncation_error", "sweeps", "converged")
 
 
-def write_state(file: Path, state: GroundState, extra: Mapping[str, ArrayLike | str]) -> None:
-    """Write a ground state and named arrays or texts."""
-    kind, arrays = _arrays(state.state)
+def write_states(file: Path, states: Sequence[GroundState], extra: Mapping[str, ArrayLike | str]) -> None:
+    """Write ground states, and named arrays or texts."""
     with h5py.File(file, "w") as h5:
-        h5.attrs["format"], h5.attrs["kind"] = _FORMAT, kind
-        h5.attrs["bond_dimensions"] = np.array(state.bond_dimensions, int)
-        for name in (*_FIGURES, "message"):
-            h5.attrs[name] = getattr(state, name)
-        if state.gap is not None:
-            h5.attrs["gap"] = state.gap
-        for group, content in (("state", arrays), ("extra", extra)):
-            h5.create_group(group)
-            for name, value in content.items():
-                h5[group][name] = value
+        h5.attrs["format"] = _FORMAT
+        for n, state in enumerate(states):
+            group = h5.create_group(f"state_{n:04d}")
+            kind, arrays = _arrays(state.state)
+            group.attrs["kind"] = kind
+            group.attrs["bond_dimensions"] = np.array(state.bond_dimensions, int)
+            for name in (*_FIGURES, "message"):
+                group.attrs[name] = getattr(state, name)
+            if state.gap is not None:
+                group.attrs["gap"] = state.gap
+            for name, value in arrays.items():
+                group[name] = value
+        h5.create_group("extra")
+        for name, value in extra.items():
+            h5["extra"][name] = value
 
 
-def read_state(file: Path, sites: Sites) -> tuple[GroundState, dict[str, Any]]:
-    """A state.h5 as (state, extra). Raises ValueError if it is damaged or does not fit the sites."""
+def read_states(file: Path, sites: Sites) -> tuple[tuple[GroundState, ...], dict[str, Any]]:
+    """A state.h5 as (states, extra). Raises ValueError if it is damaged or does not fit the sites."""
     try:
-        kind, arrays, figures, extra = _read(file)
+        read, extra = _read(file)
     except Exception:  # h5py raises whatever the damaged bytes lead it to
         raise ValueError(
             f"{file} is damaged, cut short, or no state of qep_tn; delete it to start from the beginning, "
             f"or choose another folder with --out"
         ) from None
-    shapes = {name: array.shape for name, array in arrays.items() if array.dtype.kind in "fc"}
-    if shapes != _expected_shapes(kind, arrays, sites):
-        raise ValueError(f"{file} does not hold a state of these {len(sites)} sites; choose another folder with --out")
-    return GroundState(state=_state(kind, arrays, sites), sites=sites, **figures), extra
+    states = []
+    for kind, arrays, figures in read:
+        shapes = {name: array.shape for name, array in arrays.items() if array.dtype.kind in "fc"}
+        if shapes != _expected_shapes(kind, arrays, sites):
+            raise ValueError(
+                f"{file} does not hold a state of these {len(sites)} sites; choose another folder with --out"
+            )
+        states.append(GroundState(state=_state(kind, arrays, sites), sites=sites, **figures))
+    return tuple(states), extra
 
 
 def as_saved(state: GroundState) -> GroundState:
@@ -64,18 +73,21 @@ def as_saved(state: GroundState) -> GroundState:
     return replace(state, state=_state(kind, {name: np.array(a, order="C") for name, a in arrays.items()}, state.sites))
 
 
-def _read(file: Path) -> tuple[str, dict[str, NDArray], dict[str, Any], dict[str, Any]]:
-    """The kind of a state, its arrays, its figures and `extra`."""
+def _read(file: Path) -> tuple[list[tuple[str, dict[str, NDArray], dict[str, Any]]], dict[str, Any]]:
+    """The kind of every state, its arrays and its figures; and `extra`."""
+    states = []
     with h5py.File(file, "r") as h5:
         if h5.attrs["format"] != _FORMAT:
             raise KeyError("format")
-        figures: dict[str, Any] = {name: h5.attrs[name].item() for name in _FIGURES}
-        figures["message"] = str(h5.attrs["message"])
-        figures["bond_dimensions"] = tuple(h5.attrs["bond_dimensions"].tolist())
-        figures["gap"] = float(h5.attrs["gap"]) if "gap" in h5.attrs else None
-        arrays = {str(name): dataset[()] for name, dataset in h5["state"].items()}
-        extra = {str(name): _from_hdf5(dataset) for name, dataset in h5["extra"].items()}
-        return str(h5.attrs["kind"]), arrays, figures, extra
+        for name in sorted(h5.keys() - {"extra"}):
+            group = h5[name]
+            figures: dict[str, Any] = {figure: group.attrs[figure].item() for figure in _FIGURES}
+            figures["message"] = str(group.attrs["message"])
+            figures["bond_dimensions"] = tuple(group.attrs["bond_dimensions"].tolist())
+            figures["gap"] = float(group.attrs["gap"]) if "gap" in group.attrs else None
+            arrays = {str(part): dataset[()] for part, dataset in group.items()}
+            states.append((str(group.attrs["kind"]), arrays, figures))
+        return states, {str(name): _from_hdf5(dataset) for name, dataset in h5["extra"].items()}
 
 
 def _arrays(state: State) -> tuple[str, dict[str, NDArray]]:

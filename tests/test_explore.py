@@ -187,7 +187,7 @@ def test_finished_walk_can_go_on_for_more_steps(tmp_path):
 def test_run_of_another_task_is_not_resumed(tmp_path):
     whole = walk(tmp_path, steps=1)
     run = RunFolder.create(tmp_path, "[explore]\nrate = 0.1\n", resume=True)
-    run.save(whole.history, whole.state, {"step": 1})
+    run.save(whole.history, [whole.state], {"step": 1})
     run.close()
     with pytest.raises(ValueError, match="holds no walk of this model to resume"):
         walk(tmp_path, resume=True)

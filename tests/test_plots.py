@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from qep_tn import plots
-from qep_tn.phase_diagram import PARAMETERS, PHASES, boundaries, phase
+from qep_tn.exact_phases import PARAMETERS, PHASES, boundaries, phase
 
 MOMENTA = np.linspace(-np.pi, np.pi, 20_001)
 coupling = st.floats(-3, 3)

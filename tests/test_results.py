@@ -20,7 +20,7 @@ from qep_tn.sites import qubits, spins
 from qep_tn.solvers.exact import StateVector
 from qep_tn.solvers.free_fermion import MajoranaState
 from qep_tn.solvers.protocol import GroundState
-from qep_tn.state_file import as_saved, read_state
+from qep_tn.state_file import as_saved, read_states
 
 SITES = qubits(6)
 
@@ -55,7 +55,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def resumed(run):
-    run.save(history(3), matrix_product_state(), {"step": 2, "theta": np.array([0.1, 0.3])})
+    run.save(history(3), [matrix_product_state()], {"step": 2, "theta": np.array([0.1, 0.3])})
     folder = RunFolder.create(run.path, '[model]\nname = "cluster_ising"\n', resume=True)
     yield folder
     folder.close()
@@ -69,8 +69,8 @@ def arrays(state):
 
 @pytest.mark.parametrize("state", STATES, ids=lambda s: f"{type(s.state).__name__} {arrays(s.state)[0].dtype}")
 def test_state_comes_back_to_the_last_bit(run, state):
-    run.save(history(1), state, {"step": 1, "stopped": "", "theta": np.array([0.1])})
-    loaded, extra = read_state(run.path / "state.h5", SITES)
+    run.save(history(1), [state], {"step": 1, "stopped": "", "theta": np.array([0.1])})
+    (loaded,), extra = read_states(run.path / "state.h5", SITES)
     for a, b, c in zip(arrays(loaded.state), arrays(state.state), arrays(as_saved(state).state), strict=True):
         assert a.tobytes() == b.tobytes() == c.tobytes()
         assert a.dtype == b.dtype
@@ -83,18 +83,32 @@ def test_state_comes_back_to_the_last_bit(run, state):
 
 
 def test_history_is_cut_back_to_the_step_of_the_state(resumed):
-    _, extra = resumed.load_state(SITES)
+    _, extra = resumed.load_states(SITES)
     assert resumed.load_history(int(extra["step"])).sizes["step"] == 2
 
 
+def test_several_states_come_back_in_their_order(run):
+    run.save(history(1), STATES, {"step": 1})
+    states, _ = read_states(run.path / "state.h5", SITES)
+    assert [type(state.state) for state in states] == [type(state.state) for state in STATES]
+
+
+def test_wall_times_stand_beside_the_history(run):
+    run.save(history(2).assign(seconds=("step", [0.5, 0.25])), STATES[:1], {"step": 2})
+    first = (run.path / "history.nc").read_bytes()
+    run.save(history(2).assign(seconds=("step", [0.5, 0.75])), STATES[:1], {"step": 2})
+    assert (run.path / "history.nc").read_bytes() == first
+    assert load(run.path)["seconds"].values.tolist() == [0.5, 0.75]
+
+
 def test_history_opens_in_xarray(run):
-    run.save(history(4), state_vector(), {"step": 4})
+    run.save(history(4), [state_vector()], {"step": 4})
     with xr.open_dataset(run.path / "history.nc") as opened:
         assert (opened["loss"].values == np.arange(4) / 3).all()
 
 
 def test_load_carries_the_summary(run):
-    run.save(history(4), state_vector(), {"step": 4})
+    run.save(history(4), [state_vector()], {"step": 4})
     run.write_summary({"task": "explore", "lowest_loss": np.float64(-0.5), "trained": ("g_x",)})
     attributes = load(run.path).attrs
     assert attributes["lowest_loss"] == -0.5
@@ -153,7 +167,7 @@ def test_truncated_state_is_refused_in_one_line(resumed):
     for length in [0, 1, 100, *range(512, len(whole), 1499), len(whole) - 1]:
         file.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"state\.h5 is damaged, cut short, .*; delete it") as error:
-            resumed.load_state(SITES)
+            resumed.load_states(SITES)
         assert "\n" not in str(error.value)
 
 
@@ -167,7 +181,7 @@ def test_corrupted_state_is_refused_or_read_but_never_crashes(resumed):
             damaged[place] = rng.integers(256)
         file.write_bytes(damaged)
         with suppress(ValueError):  # where the damage shows
-            resumed.load_state(SITES)
+            resumed.load_states(SITES)
 
 
 def test_pickles_and_foreign_files_are_refused(resumed, tmp_path):
@@ -177,20 +191,20 @@ def test_pickles_and_foreign_files_are_refused(resumed, tmp_path):
 
     (resumed.path / "state.h5").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(ValueError, match="no state of qep_tn"):
-        resumed.load_state(SITES)
+        resumed.load_states(SITES)
     with h5py.File(resumed.path / "state.h5", "w") as h5:
         h5["numbers"] = np.arange(3)
     with pytest.raises(ValueError, match="no state of qep_tn"):
-        resumed.load_state(SITES)
+        resumed.load_states(SITES)
     assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize("sites", [qubits(5), qubits(7), spins(6, 2)], ids=["shorter", "longer", "spin-1"])
 @pytest.mark.parametrize("state", STATES[1:3], ids=["MPS", "StateVector"])
 def test_state_of_another_model_is_refused(run, sites, state):
-    run.save(history(1), state, {"step": 1})
+    run.save(history(1), [state], {"step": 1})
     with pytest.raises(ValueError, match=f"does not hold a state of these {len(sites)} sites"):
-        read_state(run.path / "state.h5", sites)
+        read_states(run.path / "state.h5", sites)
 
 
 def test_damaged_history_is_refused_in_one_line(resumed):
@@ -218,7 +232,7 @@ from test_results import history, matrix_product_state
 from qep_tn.results import RunFolder
 run = RunFolder.create({path!r}, "")
 for step in range(1, 10**6):
-    run.save(history(step), matrix_product_state(), {{"step": step, "theta": np.full(3, step)}})
+    run.save(history(step), [matrix_product_state()], {{"step": step, "theta": np.full(3, step)}})
     print(step, flush=True)
 """
 
@@ -232,7 +246,7 @@ def test_killed_process_leaves_history_and_state_in_step(tmp_path):
             time.sleep(delay)
             process.kill()
         run = RunFolder.create(path, "", resume=True)
-        _, extra = run.load_state(SITES)
+        _, extra = run.load_states(SITES)
         run.close()
         assert extra["step"] >= 3
         assert (extra["theta"] == extra["step"]).all()

@@ -83,8 +83,8 @@ def explore_phases(
     loss = -objective if direction == "maximize" else objective
 
     history, state, stopped = History(H), start, ""
-    if run is not None and (saved := run.load_state(H.sites)) is not None:
-        state, extra = saved
+    if run is not None and (saved := run.load_states(H.sites)) is not None:
+        (state,), extra = saved
         if extra.keys() != {"step", "theta", "stopped"} or np.shape(extra["theta"]) != position.shape:
             raise ValueError(f"{run.path} holds no walk of this model to resume; choose another folder with --out")
         position, stopped = extra["theta"], extra["stopped"]
@@ -111,7 +111,7 @@ def explore_phases(
                 position = position - rate * slope / norm
             history.add(here, g, trained, time.perf_counter() - began)
             if run is not None:
-                run.save(history.dataset(), state, {"step": len(history), "theta": position, "stopped": stopped})
+                run.save(history.dataset(), [state], {"step": len(history), "theta": position, "stopped": stopped})
             logger.info("point %d: loss %.8g, relative error %.1e", len(history) - 1, g.value, g.relative_error)
             bar.set_postfix(loss=f"{g.value:.6g}", relative_error=f"{g.relative_error:.0e}", refresh=False)
             bar.update()
