@@ -37,11 +37,11 @@ def write_states(file: Path, states: Sequence[GroundState], extra: Mapping[str, 
                 group.attrs[name] = getattr(state, name)
             if state.gap is not None:
                 group.attrs["gap"] = state.gap
-            for name, value in arrays.items():
-                group[name] = value
+            for name, array in arrays.items():
+                group[name] = array
         h5.create_group("extra")
-        for name, value in extra.items():
-            h5["extra"][name] = value
+        for name, entry in extra.items():
+            h5["extra"][name] = entry
 
 
 def read_states(file: Path, sites: Sites) -> tuple[tuple[GroundState, ...], dict[str, Any]]:
