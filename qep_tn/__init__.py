@@ -9,11 +9,12 @@ from qep_tn.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, 
 from qep_tn.propagation import DegenerateGroundStateWarning, Gradient, gradient, response_matrix
 from qep_tn.sites import Site, boson, bosons, qubit, qubits, spin, spins
 from qep_tn.solvers import ExactDiagonalization, FreeFermion, GroundState, NumbaDMRG, QuimbDMRG, TenpyDMRG
+from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 
 __all__ = [
-    "MPS",
+    "MPS", "Boundary",
     "Create",
     "DegenerateGroundStateWarning",
     "Destroy",
@@ -55,4 +56,5 @@ __all__ = [
     "response_matrix",
     "spin",
     "spins",
+    "trace_boundary",
 ]  # fmt: skip

@@ -55,7 +55,9 @@ def read_states(file: Path, sites: Sites) -> tuple[tuple[GroundState, ...], dict
         ) from None
     states = []
     for kind, arrays, figures in read:
-        shapes = {name: array.shape for name, array in arrays.items() if array.dtype.kind in "fc"}
+        shapes = {
+            name: array.shape for name, array in arrays.items() if (array.dtype.kind in "fc") != (name == "bonds")
+        }
         if shapes != _expected_shapes(kind, arrays, sites):
             raise ValueError(
                 f"{file} does not hold a state of these {len(sites)} sites; choose another folder with --out"
@@ -93,7 +95,7 @@ def _read(file: Path) -> tuple[list[tuple[str, dict[str, NDArray], dict[str, Any
 def _arrays(state: State) -> tuple[str, dict[str, NDArray]]:
     """A state as its kind and named arrays."""
     if isinstance(state, MPS):
-        return "MPS", {f"tensor_{j:04d}": tensor for j, tensor in enumerate(state.tensors)}
+        return "MPS", {"data": state.packed.data, "bonds": state.packed.bonds}
     if isinstance(state, MajoranaState):
         return "MajoranaState", dict(zip(("u", "s", "vt"), state.pairs, strict=True))
     if isinstance(state, StateVector):
@@ -103,23 +105,28 @@ def _arrays(state: State) -> tuple[str, dict[str, NDArray]]:
 
 def _state(kind: str, arrays: Mapping[str, NDArray], sites: Sites) -> State:
     if kind == "MPS":
-        return MPS(sites, tuple(arrays[name] for name in sorted(arrays)))
+        bonds, dims = arrays["bonds"], [site.dimension for site in sites]
+        shapes = list(zip(bonds[:-1].tolist(), dims, bonds[1:].tolist(), strict=True))
+        parts = np.split(arrays["data"], np.cumsum([np.prod(shape) for shape in shapes])[:-1])
+        return MPS(sites, tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
     if kind == "MajoranaState":
         return MajoranaState((arrays["u"], arrays["s"], arrays["vt"]))
     return StateVector(sites, arrays["vector"])
 
 
 def _expected_shapes(kind: str, arrays: Mapping[str, NDArray], sites: Sites) -> dict[str, tuple[int, ...]]:
-    """The shapes that the arrays of a state on these sites have; a bond dimension is that of the tensor to its left."""
+    """The shapes that the arrays of a state on these sites have."""
     length = len(sites)
     if kind == "MajoranaState":
         return {"u": (length, length), "s": (length,), "vt": (length, length)}
     if kind == "StateVector":
         return {"vector": (int(np.prod([site.dimension for site in sites])),)}
-    if len(arrays) != length:
+    bonds = np.asarray(arrays.get("bonds", ()))
+    if bonds.shape != (length + 1,) or bonds.min() < 1 or bonds[0] != 1 or bonds[-1] != 1:
         return {}
-    bonds = [1, *(array.shape[-1] for _, array in sorted(arrays.items())[:-1]), 1]
-    return {f"tensor_{j:04d}": (bonds[j], site.dimension, bonds[j + 1]) for j, site in enumerate(sites)}
+    products = zip(bonds[:-1].tolist(), [site.dimension for site in sites], bonds[1:].tolist(), strict=True)
+    size = sum(left * dimension * right for left, dimension, right in products)
+    return {"data": (size,), "bonds": (length + 1,)}
 
 
 def _from_hdf5(dataset: h5py.Dataset) -> NDArray | str:

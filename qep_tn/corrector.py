@@ -1,0 +1,221 @@
+"""The corrector: ground states along one line of a plane of parameters, moved until the ridge lies among them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from qep_tn.hamiltonian import Hamiltonian
+from qep_tn.operators import Operator
+from qep_tn.ridge import SAMPLES, Peak, Sample, find_peak, rising_towards
+from qep_tn.solvers import DMRGSettings, GroundState, NumbaDMRG, Solver
+from qep_tn.solvers.protocol import expectations
+from qep_tn.state_file import as_saved
+
+_MOVES = 6  # of the samples along a line, by one or two spacings each
+_ZOOMS = 6  # changes of the spacing
+_REACH = SAMPLES // 2
+_NEAR = 0.5  # spacings that the peak may be off the middle sample
+_FINEST = 1e-3  # spacing, as a share of the window, below which a jump is one
+
+log = logging.getLogger("qep_tn")
+
+Place = tuple[float, float]
+Branches = tuple[GroundState | None, GroundState | None]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Two scalar parameters, the window that they stay in, and what is measured.
+
+    theta: the values of all other parameters. axes, window: names, and (low, high) of each.
+    observable: None stands for the operator of the parameter along which the response is taken, with a minus sign.
+    rtol: accuracy asked of a point, as a share of the width of the response's peak.
+    """
+
+    H: Hamiltonian
+    theta: Mapping[str, Any]
+    axes: tuple[str, str]
+    window: tuple[Place, Place]
+    observable: Operator | None
+    solver: Solver
+    rtol: float
+
+    @property
+    def sides(self) -> np.ndarray:
+        """Lengths of the window's sides."""
+        return np.array([high - low for low, high in self.window])
+
+    @property
+    def spacing(self) -> float:
+        """Of the samples, as a share of the peak's width; the fit's error goes as its square."""
+        return 1.5 * float(np.sqrt(self.rtol))
+
+    def at(self, place: Place) -> dict[str, Any]:
+        """All parameters."""
+        return {**self.theta, **dict(zip(self.axes, place, strict=True))}
+
+    def measured(self, across: int) -> Operator:
+        """The observable."""
+        own = self.H.parameters[self.axes[across]]
+        assert isinstance(own, Operator)
+        return -own if self.observable is None else self.observable
+
+    def noise(self, across: int) -> float:
+        """Error of an expectation value, as far as it differs between neighbouring samples: measured, 0.03 to 0.1 of
+        the Schmidt cutoff, for sums of many terms with the square root of their number.
+        """
+        size = float(np.linalg.norm([abs(c) for c in self.measured(across).terms.values()]))
+        return size * (0.1 * self.solver.schmidt_cutoff if isinstance(self.solver, DMRGSettings) else 1e-12)
+
+    def line(self, across: int, fixed: float) -> Line:
+        """The line on which parameter `across` (0 or 1) varies and the other is fixed."""
+        return Line(self, across, fixed)
+
+    def energy_scale(self, place: Place) -> float:
+        """The largest coupling."""
+        return float(np.abs(self.H.flatten(self.at(place))).max())
+
+
+@dataclass
+class Correction:
+    """Where the ridge crosses a line, and what it took.
+
+    peak: None if there is none within reach; `message` says what was seen.
+    branches: ground states below and above the peak.
+    max_bond: the largest bond dimension of the samples. converged: whether all ground states are.
+    """
+
+    peak: Peak | None
+    branches: Branches
+    ground_states: int
+    max_bond: int = 0
+    converged: bool = True
+    message: str = ""
+
+
+@dataclass
+class Line:
+    """A line of the plane, and the ground states that it took so far."""
+
+    plane: Plane
+    across: int
+    fixed: float
+    ground_states: int = 0
+    samples: dict[int, Sample] = field(default_factory=dict)
+
+    def sample(self, position: float, start: GroundState | None) -> Sample:
+        """The ground state at a point of the line."""
+        plane = self.plane
+        place = (position, self.fixed) if self.across == 0 else (self.fixed, position)
+        state = as_saved(plane.solver.ground_state(plane.H, plane.at(place), start=start))
+        own, other = (plane.H.parameters[plane.axes[n]] for n in (self.across, 1 - self.across))
+        assert isinstance(own, Operator)
+        assert isinstance(other, Operator)
+        value, across, along = expectations(state.state, (plane.measured(self.across), own, other))
+        return Sample(position, float(value), state.energy, float(across), float(along), state)
+
+    def scan(self, positions: np.ndarray) -> list[Sample]:
+        """Samples at ascending positions, from both ends towards the middle, each from the one before."""
+        half = len(positions) // 2
+        low, high = self._chains((positions[:half], positions[half:][::-1]), (None, None))
+        return low + high[::-1]
+
+    def correct(self, centre: float, spacing: float, branches: Branches) -> Correction:
+        """Find the peak near `centre`, with samples at a spacing that fits its width.
+
+        branches: ground states from which samples below and above the centre start: where the transition is of first
+            order, they stay on the two sides.
+        """
+        side = float(self.plane.sides[self.across])
+        for _ in range(_ZOOMS):
+            samples = self._around_peak(centre, spacing, branches)
+            branches = samples[0].state, samples[-1].state
+            peak = find_peak(samples, self.plane.noise(self.across))
+            if peak is None:
+                return self._correction(None, samples, "the response has no maximum within reach")
+            if peak.jump and (spacing <= _FINEST * side) and abs(peak.position - centre) <= _REACH * spacing:
+                return self._correction(peak, samples)
+            wanted = self.plane.spacing * peak.width
+            if not peak.jump and 0.6 * wanted <= spacing <= 1.6 * wanted:
+                return self._correction(peak, samples)
+            centre = peak.position
+            spacing = (
+                max(spacing / 4, _FINEST * side) if peak.jump else float(np.clip(wanted, spacing / 8, 4 * spacing))
+            )
+        return self._correction(None, samples, "the response has no maximum of a definite width")
+
+    def _around_peak(self, centre: float, spacing: float, branches: Branches) -> list[Sample]:
+        """Five samples, moved along the line until the peak lies in their middle, or nowhere."""
+        self.samples = {}
+        middle = 0
+        self._fill(range(-_REACH, _REACH + 1), centre, spacing, branches)
+        for _ in range(_MOVES):
+            window = range(middle - _REACH, middle + _REACH + 1)
+            self._fill(window, centre, spacing, branches)
+            samples = [self.samples[k] for k in window]
+            peak = find_peak(samples, self.plane.noise(self.across))
+            if peak is None:
+                middle += 2 * rising_towards(samples)
+                continue
+            off = (peak.position - centre) / spacing - middle
+            if abs(off) <= _NEAR or peak.jump:
+                break
+            middle += int(np.clip(round(off), -2, 2))
+        return samples
+
+    def _fill(self, window: range, centre: float, spacing: float, branches: Branches) -> None:
+        """Add the samples that a window lacks; those below the ones that are there start from the lowest of them."""
+        there = sorted(self.samples)
+        if there:
+            low = [k for k in reversed(window) if k < there[0]]
+            high = [k for k in window if k > there[-1]]
+            branches = self.samples[there[0]].state, self.samples[there[-1]].state
+        else:
+            split = len(window) // 2 + 1
+            low, high = list(window[:split]), list(window[split:])[::-1]
+        found = self._chains(
+            tuple(np.array([centre + k * spacing for k in chain]) for chain in (low, high)), branches
+        )  # fmt: skip
+        for chain, samples in zip((low, high), found, strict=True):
+            self.samples.update(zip(chain, samples, strict=True))
+
+    def _chains(self, positions: tuple[np.ndarray, ...], starts: Branches) -> list[list[Sample]]:
+        """Samples along two independent chains of positions, each from the one before it in its chain."""
+
+        def chain(places: np.ndarray, start: GroundState | None) -> list[Sample]:
+            samples: list[Sample] = []
+            for position in places:
+                samples.append(self.sample(float(position), start))
+                start = samples[-1].state
+            return samples
+
+        self.ground_states += sum(len(places) for places in positions)
+        if isinstance(self.plane.solver, NumbaDMRG):
+            return self.plane.solver.map(chain, list(positions), list(starts))
+        return [chain(places, start) for places, start in zip(positions, starts, strict=True)]
+
+    def _correction(self, peak: Peak | None, samples: list[Sample], message: str = "") -> Correction:
+        states = [sample.state for sample in samples]
+        doubtful = next((state.message for state in states if not state.converged), "")
+        return Correction(
+            peak,
+            (states[0], states[-1]),
+            self.ground_states,
+            max(max(state.bond_dimensions, default=0) for state in states),
+            not doubtful,
+            message or doubtful,
+        )
+
+
+def prepared(solver: Solver, rtol: float) -> Solver:
+    """The solver with the cutoff that points of this accuracy need: measured at L = 128, 1e-4 moves a point by less
+    than 0.005 of the peak's width.
+    """
+    if isinstance(solver, DMRGSettings):
+        return replace(solver.with_cutoff(1e-2 * rtol))
+    return solver

@@ -1,0 +1,180 @@
+"""Trace phase boundaries: follow ridges of the QEP response through a plane of two parameters.
+
+A predictor goes along the ridge (`qep_tn.tracer`), a corrector moves across it to where the response is largest
+(`qep_tn.corrector`). The response is d<O>/dg of an observable O, or without one -d^2E/dg^2, that of the parameter's own
+operator to itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from qep_tn.boundary_history import END
+from qep_tn.corrector import Place, Plane, prepared
+from qep_tn.hamiltonian import Hamiltonian, Theta
+from qep_tn.operators import Operator
+from qep_tn.results import RunFolder
+from qep_tn.solvers.choice import default_solver
+from qep_tn.solvers.protocol import Solver, settings_of
+from qep_tn.tracer import Stop, Trace
+
+logger = logging.getLogger("qep_tn")
+
+Window = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Traced boundaries.
+
+    history: dimensions `curve` and `point`, see `qep_tn.boundary_history.boundary_dataset`.
+    converged, message: whether every ground state of every point converged, and what was found.
+    """
+
+    history: xr.Dataset
+    converged: bool
+    message: str
+
+
+def trace_boundary(
+    H: Hamiltonian,
+    theta: Theta,
+    plane: tuple[str, str],
+    window: Window,
+    *,
+    observable: Operator | None = None,
+    start: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
+    step: float = 1 / 16,
+    points: int = 200,
+    search: int = 32,
+    sharpness: float = 14.0,
+    solver: Solver | None = None,
+    rtol: float = 1e-2,
+    run: RunFolder | None = None,
+    progress: bool = True,
+) -> Boundary:
+    """Follow every phase boundary that is found from theta through the plane of two scalar parameters.
+
+    plane, window: names of the two parameters, and (low, high) of each. A point is the maximum of the response along
+        the first of them, at a fixed value of the second; where a boundary runs nearly along the first, it is the
+        other way round.
+    observable: whose response; None for -d^2E/dg^2, g the parameter along which the maximum is taken.
+    start: a point near a boundary, as from `optimize_sensitivity`, or several. None searches two lines through the
+        window that cross at theta, in `search` ground states each.
+    step: largest distance of neighbouring points, as a share of the window. points: most points of one curve.
+    sharpness: a ridge wider than this many energy scales (the largest coupling there) over L is no transition of a
+        chain of this length. Cluster-Ising transitions have 4 to 11.
+    rtol: accuracy of a point, in widths of its peak; sets the samples' spacing and the Schmidt cutoff.
+    run: where to save every point, or to go on from.
+
+    Raises ValueError for parameters that are not scalars of H, and for a window or start that makes no sense.
+    """
+    plane_ = _plane(H, theta, plane, window, observable, default_solver(H) if solver is None else solver, rtol)
+    starts = _starts(plane_, start)
+    for name, value in {"step": step, "sharpness": sharpness}.items():
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} = {value}: must be positive and finite")
+    if points < 3 or search < 8:
+        raise ValueError(f"points = {points}, search = {search}: at least 3 points a curve, and 8 samples a line")
+    values = H.unflatten(H.flatten(theta))
+    centre = (values[plane[0]], values[plane[1]])
+    trace = Trace(plane_, step, points, sharpness)
+    if run is not None and (saved := run.load_states(H.sites)) is not None:
+        trace.restore(*saved, where=str(run.path))
+    with tqdm(desc="boundary", unit="point", initial=len(trace.points), file=sys.stderr, disable=not progress) as bar:
+        if not trace.searched:
+            trace.find_candidates(starts, centre, search)
+            _save(run, trace)
+        while trace.advance():
+            _save(run, trace)
+            bar.update(len(trace.points) - bar.n)
+            bar.set_postfix(curve=trace.curves, refresh=False)
+    result = Boundary(trace.dataset(), trace.converged, trace.message)
+    logger.info("%s", result.message)
+    if run is not None:
+        run.write_summary(_summary(result, trace, solver or default_solver(H)))
+    return result
+
+
+def _plane(
+    H: Hamiltonian, theta: Theta, axes: tuple[str, str], window: Window, observable: Operator | None, solver: Solver,
+    rtol: float,
+) -> Plane:  # fmt: skip
+    H.flatten(theta)
+    scalars = [name for name, value in H.parameters.items() if isinstance(value, Operator)]
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ValueError(
+            f"plane = {list(axes)}: name two different parameters; the scalar ones are {', '.join(scalars)}"
+        )
+    for name in axes:
+        if name not in scalars:
+            raise ValueError(
+                f"plane has {name!r}, which is no scalar parameter; these are {', '.join(scalars) or 'none'}"
+            )
+        if name not in window:
+            raise ValueError(f"window lacks {name!r}; give {name} = [low, high]")
+    if unknown := next((name for name in window if name not in axes), None):
+        raise ValueError(f"window has {unknown!r}, which is not in the plane {list(axes)}")
+    for name, limits in window.items():
+        if len(limits) != 2 or not np.isfinite(limits).all() or not limits[0] < limits[1]:
+            raise ValueError(f"window: {name} = {list(limits)}; give two finite numbers, the lower one first")
+    if observable is not None:
+        observable.check(H.sites, "the observable of the boundary")
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol = {rtol}: an accuracy in widths of the peak lies between 0 and 1")
+    first, second = ((float(window[name][0]), float(window[name][1])) for name in axes)
+    others = {name: value for name, value in theta.items() if name not in axes}
+    return Plane(H, others, axes, (first, second), observable, prepared(solver, rtol), rtol)
+
+
+def _starts(plane: Plane, start: Mapping[str, float] | Sequence[Mapping[str, float]] | None) -> list[Place]:
+    """The given points. Raises ValueError if one is not in the window."""
+    given = [] if start is None else [start] if isinstance(start, Mapping) else list(start)
+    places = []
+    for point in given:
+        if set(point) != set(plane.axes):
+            raise ValueError(f"start = {dict(point)}: give a value of {plane.axes[0]} and of {plane.axes[1]}")
+        place = (float(point[plane.axes[0]]), float(point[plane.axes[1]]))
+        if not all(low <= x <= high for x, (low, high) in zip(place, plane.window, strict=True)):
+            raise ValueError(f"start = {dict(point)} is outside the window; move it, or widen the window")
+        places.append(place)
+    return places
+
+
+def _save(run: RunFolder | None, trace: Trace) -> None:
+    if run is not None:
+        states, extra = trace.snapshot()
+        run.save(trace.dataset(), states, extra)
+
+
+def _summary(result: Boundary, trace: Trace, solver: Solver) -> dict[str, Any]:
+    plane = trace.plane
+    return {
+        "task": "boundary",
+        "plane": list(plane.axes),
+        "window": {name: list(limits) for name, limits in zip(plane.axes, plane.window, strict=True)},
+        "observable": None if plane.observable is None else str(plane.observable),
+        "rtol": plane.rtol,
+        "solver": settings_of(solver),
+        "converged": result.converged,
+        "message": result.message,
+        "curves": [
+            {"points": sum(p.curve == n for p in trace.points), "ends": {END[d]: s for d, s in _ends(ends).items()}}
+            for n, ends in enumerate(trace.ends)
+        ],
+        "ground_states": int(result.history["ground_states"].sum()) + trace.searched,
+        "ground_states_search": trace.searched,
+        "seconds": float(np.nansum(result.history["seconds"])),
+    }
+
+
+def _ends(ends: Mapping[int, Stop]) -> dict[int, str]:
+    return {direction: f"{stop.reason}: {stop.message}" for direction, stop in sorted(ends.items())}
