@@ -74,14 +74,22 @@ class Point(NamedTuple):
         )  # fmt: skip
 
 
+def taken_names(axes: tuple[str, str]) -> set[str]:
+    """Names of variables and dimensions, which a parameter must not have."""
+    figures = {"width", "height", "across", "ground_states", "max_bond", "converged", "seconds", "points"}
+    derived = {f"{name}_error" for name in axes} | {f"normal_{name}" for name in axes}
+    return figures | derived | {"curve", "point", "end", "stop", "ground_states_search"}
+
+
 def boundary_dataset(
     plane: Plane, points: Sequence[Point], ends: Sequence[Mapping[int, str]], searched: int
 ) -> xr.Dataset:
     """Dimensions `curve`, `point`: the points of each curve from one end to the other, NaN or 0 beyond the last.
 
     Variables: both parameters by name and `NAME_error` (zero for the one that was not varied), `width` and `height` of
-    the response's peak, `normal_NAME`, `across`, `jump`, `ground_states` and `seconds` of each point, `max_bond`,
-    `converged`; for each curve `stop` (at its `end` "first" and "last"); and `ground_states_search` in all.
+    the response's peak, `normal_NAME`, `across`, `ground_states` and `seconds` of each point, `max_bond`, `converged`;
+    for each curve `points` and `stop` (at its `end` "first" and "last"); `ground_states_search` in all; and the other
+    parameters by name.
     """
     curves = [sorted((p for p in points if p.curve == n), key=lambda p: p.order) for n in range(len(ends))]
     longest = max((len(curve) for curve in curves), default=0)
@@ -116,7 +124,7 @@ def boundary_dataset(
         "converged": column(lambda p: p.converged, "whether all its ground states converged", "1", np.int8(-1)),
         "seconds": column(lambda p: p.seconds, "wall time of the point", "s"),
         "points": (
-            "curve", np.array([len(curve) for curve in curves], int), {"long_name": "points of the curve", "units": "1"},
+            "curve", np.array([len(c) for c in curves], int), {"long_name": "points of the curve", "units": "1"},
         ),
         "stop": (
             ("curve", "end"),
@@ -129,10 +137,14 @@ def boundary_dataset(
         ),
         "ground_states_search": ((), searched, {"long_name": "ground states of the search for curves", "units": "1"}),
     }  # fmt: skip
+    for name, value in plane.theta.items():
+        described = {"long_name": f"parameter {name}, the same at all points", "units": "energy"}
+        variables[name] = (f"{name}_coupling" if np.ndim(value) else (), np.asarray(value, float), described)
     attributes = {
         "task": "boundary",
         "plane": list(plane.axes),
         "observable": "-d2E/dg2" if plane.observable is None else str(plane.observable),
         "length": len(plane.H.sites),
+        **{f"window_{name}": list(limits) for name, limits in zip(plane.axes, plane.window, strict=True)},
     }
     return xr.Dataset(variables, attrs=attributes)

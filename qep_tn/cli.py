@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 if TYPE_CHECKING:  # what takes long to import is imported when it is needed: help and mistakes answer at once
     from qep_tn.config import Config, PropagationSection
     from qep_tn.hamiltonian import Hamiltonian
-    from qep_tn.losses import Loss
+    from qep_tn.operators import Operator
     from qep_tn.results import RunFolder
     from qep_tn.solvers.protocol import Solver
 
@@ -116,6 +116,30 @@ def explore(
 
 
 @app.command()
+def boundary(
+    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
+) -> None:
+    """Follow phase boundaries through a plane of two parameters."""
+    with _run("boundary", config, overrides, solver, out, resume) as run:
+        from qep_tn.plots import plot_run
+        from qep_tn.report import boundary_table
+        from qep_tn.tasks.boundary import trace_boundary
+
+        section = run.config.boundary
+        if section.plane is None:
+            raise ValueError("[boundary] plane: missing; give the names of two parameters")
+        trace = trace_boundary(
+            run.H, run.theta, (section.plane[0], section.plane[1]), section.limits, observable=run.observable,
+            start=section.start, step=section.step, points=section.points, search=section.search,
+            sharpness=section.sharpness, solver=run.solver, rtol=section.rtol, run=run.folder,
+        )  # fmt: skip
+        plot_run(run.folder.path)
+        print(boundary_table(trace.history), f"{trace.message}; results in {run.folder.path}", sep="\n")
+        if not trace.converged:
+            raise _NotConvergedError(trace.message)
+
+
+@app.command()
 def verify(
     config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
 ) -> None:
@@ -158,12 +182,16 @@ def _foreign_files(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Run:
-    """What a verb works with: all of it checked, nothing of it computed yet."""
+    """What a verb works with: all of it checked, nothing of it computed yet.
+
+    loss: of a section with an objective. observable: of a section with an observable.
+    """
 
     config: Config
     H: Hamiltonian
     theta: dict[str, Any]
-    loss: Loss
+    loss: Any
+    observable: Operator | None
     solver: Solver
     folder: RunFolder
 
@@ -180,7 +208,10 @@ def _run(
     try:
         H = build.hamiltonian(config, config.verified_length if verb == "verify" else None)
         theta = build.theta(config, H, shortened=verb == "verify")
-        loss = build.loss(getattr(config, verb).objective, H, verb)
+        section = getattr(config, verb)
+        objective, text = (getattr(section, key, None) for key in ("objective", "observable"))
+        loss = None if objective is None else build.loss(objective, H, verb)
+        observable = None if text is None else build.observable(text, H, verb)
         chosen = build.solver(config, H)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
@@ -195,7 +226,7 @@ def _run(
     logger.info("%s of %r by %s", verb, H, "every solver" if auto and verb == "verify" else f"{chosen!r}{auto}")
     try:
         with threadpool_limits(1):  # matrices are small; and with one thread a run repeats to the last bit
-            yield _Run(config, H, theta, loss, chosen, folder)
+            yield _Run(config, H, theta, loss, observable, chosen, folder)
     except KeyboardInterrupt:
         logger.info("interrupted")
         raise _InterruptedError(folder.path) from None

@@ -1,7 +1,7 @@
 """The configuration of a run, as typed and checked settings, and what is built from it.
 
-One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [verify]. Every key has a
-default but `model.name`; unknown keys are errors. The seed of everything random is `solver.seed`. A field's
+One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [boundary], [verify]. Every
+key has a default but `model.name`; unknown keys are errors. The seed of everything random is `solver.seed`. A field's
 description is what messages say about its values. Nothing here executes code from a file, except the function that
 `model.name = "package.module:function"` names. `qep_tn.config_file` reads and writes the file.
 """
@@ -12,15 +12,16 @@ import dataclasses
 import difflib
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
-from qep_tn.expressions import parse_loss
+from qep_tn.expressions import parse_loss, parse_operator
 from qep_tn.hamiltonian import Hamiltonian
 from qep_tn.losses import Loss
 from qep_tn.models import MODELS
+from qep_tn.operators import Operator
 
 if TYPE_CHECKING:
     from qep_tn.solvers.protocol import Solver
@@ -87,6 +88,31 @@ class ExploreSection(PropagationSection):
     rate: float = Field(default=0.1, gt=0, description="a positive step length, in units of energy")
 
 
+class BoundarySection(Section):
+    """Phase boundaries, followed through a plane of two parameters; see `qep_tn.trace_boundary`."""
+
+    plane: list[str] | None = Field(
+        default=None, min_length=2, max_length=2, description="the names of two parameters, such as ['g_x', 'g_zz']"
+    )
+    window: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        default={}, description="[low, high] for both parameters, such as { g_x = [0.0, 3.0], g_zz = [0.1, 2.0] }"
+    )
+    observable: str | None = Field(default=None, description="an operator as in Python, such as 'X(2) * X(6)'")
+    start: list[dict[str, float]] | None = Field(
+        default=None, description="points near boundaries, such as [{ g_x = 0.4, g_zz = 0.6 }]"
+    )
+    step: float = Field(default=1 / 16, gt=0, le=0.5, description="a share of the window, 0 to 0.5")
+    points: int = Field(default=200, ge=3, description="a number of points, 3 or more")
+    search: int = Field(default=32, ge=8, description="a number of ground states a line, 8 or more")
+    sharpness: float = Field(default=14.0, gt=0, description="a positive width, in energy scales over L")
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="an accuracy in widths of the peak, between 0 and 1")
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """The window's limits as pairs."""
+        return {name: (low, high) for name, (low, high) in self.window.items()}
+
+
 class VerifySection(Section):
     """All solvers side by side on a chain short enough for exact diagonalization; see `qep_tn.tasks.verify`."""
 
@@ -102,6 +128,7 @@ class Config(Section):
     solver: SolverSection = SolverSection()
     gradient: GradientSection = GradientSection()
     explore: ExploreSection = ExploreSection()
+    boundary: BoundarySection = BoundarySection()
     verify: VerifySection = VerifySection()
     versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
 
@@ -172,6 +199,20 @@ def loss(text: str, H: Hamiltonian, section: str) -> Loss:
     for operator in parsed.observables:
         operator.check(H.sites, place)
     return parsed
+
+
+def observable(text: str, H: Hamiltonian, section: str) -> Operator:
+    """The operator that a section's observable describes; L stands for the number of sites.
+
+    Raises ValueError if it cannot be read, leaves the chain or is not Hermitian.
+    """
+    place = f"[{section}] observable"
+    try:
+        operator = parse_operator(text, L=len(H.sites))
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+    operator.check(H.sites, place)
+    return operator
 
 
 def solver(config: Config, H: Hamiltonian) -> Solver:

@@ -48,7 +48,7 @@ def to_toml(config: Config, versions: Mapping[str, str]) -> str:
     for section, entries in tables.items():
         lines += [
             f"[{section}]",
-            *(f"{key if _BARE_KEY.fullmatch(key) else _toml(key)} = {_toml(value)}" for key, value in entries.items()),
+            *(f"{_key(key)} = {_toml(value)}" for key, value in entries.items()),
             "",
         ]
     return "\n".join(lines)
@@ -130,10 +130,16 @@ def _fields(section: str) -> Mapping[str, Any]:
     return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Section) else {}
 
 
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _toml(key)
+
+
 def _toml(value: Any) -> str:
     """A value as TOML. JSON's strings are TOML's, apart from the control character 0x7f."""
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(key)} = {_toml(entry)}' for key, entry in value.items())} }}" if value else "{}"
     return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -66,11 +66,11 @@ class Plane:
         return -own if self.observable is None else self.observable
 
     def noise(self, across: int) -> float:
-        """Error of an expectation value, as far as it differs between neighbouring samples: measured, 0.03 to 0.1 of
-        the Schmidt cutoff, for sums of many terms with the square root of their number.
+        """Error of an expectation value, as far as it differs between neighbouring samples: measured, up to 0.05 of
+        the Schmidt cutoff, and for sums of terms more with the root of their number.
         """
         size = float(np.linalg.norm([abs(c) for c in self.measured(across).terms.values()]))
-        return size * (0.1 * self.solver.schmidt_cutoff if isinstance(self.solver, DMRGSettings) else 1e-12)
+        return size * (0.05 * self.solver.schmidt_cutoff if isinstance(self.solver, DMRGSettings) else 1e-12)
 
     def line(self, across: int, fixed: float) -> Line:
         """The line on which parameter `across` (0 or 1) varies and the other is fixed."""

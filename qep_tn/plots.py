@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ GREY = "#808080"
 # viridis without its yellow end, which fades on white
 _LOSS_COLORS = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.93, 256)))
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "STIXGeneral", "mathtext.fontset": "stix", "font.size": 9, "axes.labelsize": 9,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
     "axes.linewidth": 0.6, "lines.linewidth": 1.0, "xtick.direction": "in", "ytick.direction": "in",
@@ -56,19 +56,29 @@ def plot_run(run_dir: str | Path) -> list[Path]:
     """
     folder = Path(run_dir)
     history = results.load(folder)
-    moved = [str(name) for name in history.attrs.get("trained", _moved(history))]
-    figures = {"progress": progress(history)}
-    if len(moved) == 2 and all(history[name].dims == ("step",) for name in moved):
-        figures["walk"] = walk(history, (moved[0], moved[1]), model=_model_name(folder))
+    if history.attrs.get("task") == "boundary":
+        from qep_tn import boundary_plots
+
+        figures = boundary_plots.figures(history, _model_name(folder))
+    else:
+        figures = _walk_figures(history, _model_name(folder))
     written = []
     (folder / "figures").mkdir(exist_ok=True)
     for name, figure in sorted(figures.items()):
         for suffix, options in ((".pdf", {"metadata": {"CreationDate": None}}), (".png", {"dpi": 300})):
             file = folder / "figures" / f"{name}{suffix}"
-            with matplotlib.rc_context(_STYLE):
+            with matplotlib.rc_context(STYLE):
                 figure.savefig(file, **options)
             written.append(file)
     return written
+
+
+def _walk_figures(history: xr.Dataset, model: str) -> dict[str, Figure]:
+    moved = [str(name) for name in history.attrs.get("trained", _moved(history))]
+    figures = {"progress": progress(history)}
+    if len(moved) == 2 and all(history[name].dims == ("step",) for name in moved):
+        figures["walk"] = walk(history, (moved[0], moved[1]), model=model)
+    return figures
 
 
 def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
@@ -78,15 +88,15 @@ def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
     model: for "cluster_ising", the phases of the infinite chain are drawn beneath.
     """
     path = np.stack([history[name].values for name in axes], axis=1)
-    with matplotlib.rc_context(_STYLE):
-        figure, (ax,) = _figure(2.9, 1)
+    with matplotlib.rc_context(STYLE):
+        figure, (ax,) = new_figure(2.9, 1)
         limits = _limits(path)
         ax.set(xlim=limits[0], ylim=limits[1], xlabel=symbol(axes[0]), ylabel=symbol(axes[1]))
         ax.xaxis.set_major_locator(MaxNLocator(6))
         known = model == "cluster_ising" and set(axes) < set(exact_phases.PARAMETERS)
         fixed = _third(history, axes) if known else None
         if fixed is not None:
-            _draw_boundaries(ax, axes, fixed)
+            draw_boundaries(ax, axes, fixed)
         ax.plot(*path.T, color=GREY, linewidth=0.7, zorder=2)
         points = ax.scatter(
             path[:, 0], path[:, 1], c=history["loss"].values, cmap=_LOSS_COLORS, s=11, linewidths=0, zorder=3
@@ -104,7 +114,7 @@ def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
         )
         if fixed is not None:
             figure.draw_without_rendering()
-            _name_phases(ax, axes, fixed, path)
+            name_phases(ax, axes, fixed, [path])
     return figure
 
 
@@ -119,8 +129,8 @@ def progress(history: xr.Dataset) -> Figure:
     if not history["max_bond"].any():  # states are not MPS
         del quantities[2]
     steps = history["step"].values
-    with matplotlib.rc_context(_STYLE):
-        figure, panels = _figure(1.0 + 1.0 * len(quantities), len(quantities))
+    with matplotlib.rc_context(STYLE):
+        figure, panels = new_figure(1.0 + 1.0 * len(quantities), len(quantities))
         for ax, (name, label, color) in zip(panels, quantities, strict=True):
             values = history[name].values
             ax.plot(steps, values, color=color, marker=".", markersize=3)
@@ -147,7 +157,8 @@ def symbol(name: str) -> str:
     return f"${base}_{{{index.replace('_', ',')}}}$" if index else f"${base}$"
 
 
-def _figure(height: float, panels: int) -> tuple[Figure, list[Axes]]:
+def new_figure(height: float, panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of one column's width, its panels one above the other; height in inches."""
     figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(panels, 1, sharex=True, squeeze=False)
@@ -173,21 +184,27 @@ def _third(history: xr.Dataset, axes: tuple[str, str]) -> dict[str, float] | Non
     return {name: float(values.flat[0])} if uniform else None
 
 
-def _draw_boundaries(ax: Axes, axes: tuple[str, str], fixed: Mapping[str, float]) -> None:
+def draw_boundaries(ax: Axes, axes: tuple[str, str], fixed: Mapping[str, float]) -> None:
+    """The exact phase boundaries of the infinite cluster-Ising chain, dashed."""
     curves = exact_phases.boundaries(axes, fixed, reach=float(np.abs([ax.get_xlim(), ax.get_ylim()]).max()))
     for curve, label in zip(curves, (r"boundaries, $L \to \infty$", None, None), strict=True):
         ax.plot(*curve.T, color="black", linewidth=0.8, dashes=(4, 2), zorder=1, label=label)
 
 
-def _name_phases(ax: Axes, axes: tuple[str, str], fixed: Mapping[str, float], path: NDArray) -> None:
-    """Each phase's name, where there is most room: clear of its boundaries and of the walk. Needs a laid out figure."""
+def name_phases(ax: Axes, axes: tuple[str, str], fixed: Mapping[str, float], paths: Sequence[NDArray]) -> None:
+    """Each phase's name, where there is most room: clear of its boundaries and of all paths. Needs a laid out figure.
+
+    paths: each (points, 2).
+    """
     limits = np.array([ax.get_xlim(), ax.get_ylim()])
     ticks = [np.linspace(low, high, _CELLS) for low, high in limits]
     grid = np.meshgrid(ticks[0], ticks[1], indexing="ij")
     phases = exact_phases.phase(**dict(zip(axes, grid, strict=True)), **fixed)
-    densely = np.array([np.interp(np.arange(0, len(path), 0.05), np.arange(len(path)), p) for p in path.T]).T
     walked = np.zeros_like(phases, bool)
-    walked[tuple(((densely - limits[:, 0]) / np.ptp(limits, axis=1) * (_CELLS - 1)).round().astype(int).T)] = True
+    for path in paths:
+        densely = np.array([np.interp(np.arange(0, len(path), 0.02), np.arange(len(path)), p) for p in path.T]).T
+        cells = ((densely - limits[:, 0]) / np.ptp(limits, axis=1) * (_CELLS - 1)).round().astype(int)
+        walked[tuple(np.clip(cells, 0, _CELLS - 1).T)] = True
     for number, name in enumerate(exact_phases.PHASES):
         text = ax.text(0, 0, name, **_PHASE_NAME)
         box = np.array(text.get_window_extent().padded(3).size) / ax.bbox.size * _CELLS

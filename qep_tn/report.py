@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from qep_tn.hamiltonian import Hamiltonian
 from qep_tn.history import flattened
@@ -56,6 +57,29 @@ def gradient_summary(g: Gradient, solver: Solver, seconds: float) -> dict[str, A
         "ground_states": g.ground_states,
         "seconds": seconds,
     }
+
+
+def boundary_table(history: xr.Dataset) -> str:
+    """The points of every curve with their errors and cost, and why the curve ends."""
+    a, b = history.attrs["plane"]
+    stops = history["stop"].attrs["flag_meanings"].split()
+    lines = []
+    for number in range(history.sizes["curve"]):
+        curve = history.isel(curve=number)
+        first, last = (stops[int(stop)].replace("_", " ") for stop in curve["stop"])
+        lines += [
+            f"curve {number}: {int(curve['points'])} points; its ends: {first}, {last}",
+            f"{a:>12} {'error':>9} {b:>12} {'error':>9} {'width':>9} {'ground states':>14}",
+        ]
+        for n in range(int(curve["points"])):
+            point = curve.isel(point=n)
+            x, dx, y, dy, width = (float(point[name]) for name in (a, f"{a}_error", b, f"{b}_error", "width"))
+            lines.append(f"{x:12.6f} {_error(dx)} {y:12.6f} {_error(dy)} {width:9.2g} {int(point['ground_states']):14}")
+    return "\n".join(lines)
+
+
+def _error(value: float) -> str:
+    return f"{value:9.1e}" if value else f"{'set':>9}"
 
 
 def verification_summary(verification: Verification) -> dict[str, Any]:

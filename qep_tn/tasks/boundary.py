@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from qep_tn.boundary_history import END
+from qep_tn.boundary_history import END, taken_names
 from qep_tn.corrector import Place, Plane, prepared
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.operators import Operator
@@ -126,6 +126,8 @@ def _plane(
     for name, limits in window.items():
         if len(limits) != 2 or not np.isfinite(limits).all() or not limits[0] < limits[1]:
             raise ValueError(f"window: {name} = {list(limits)}; give two finite numbers, the lower one first")
+    if clash := next((name for name in H.parameters if name in taken_names(axes) or "/" in name), None):
+        raise ValueError(f"parameter {clash!r} cannot be recorded: the name is taken in history.nc; rename it")
     if observable is not None:
         observable.check(H.sites, "the observable of the boundary")
     if not 0 < rtol < 1:
