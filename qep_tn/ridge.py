@@ -81,8 +81,9 @@ def _smooth_peak(samples: list[Sample], noise: float) -> Peak | None:
 
     Its error is what the next two orders of the response, h (1 - x^2/w^2 + a x^3/w^3 + k x^4/w^4), change: at a
     distance of t spacings d from the middle sample, k w (d/w)^3 |2 t^3 - 3 t| and an even term of the next order. For
-    peaks of cluster-Ising chains, which are logarithms rounded by the chain's length, k is 1 to 2. To this comes what
-    the samples' own errors make of the position.
+    peaks of cluster-Ising chains, which are logarithms rounded by the chain's length, k is 1 to 2. Near multicritical
+    points it can be large; then the cubic fit differs much, and a quarter of that is the error. To this comes what the
+    samples' own errors make of the position.
     """
     spacing = samples[1].position - samples[0].position
     polynomial = np.polynomial.Polynomial(_COEFFICIENTS @ [sample.value for sample in samples])
@@ -100,6 +101,8 @@ def _smooth_peak(samples: list[Sample], noise: float) -> Peak | None:
     powers = np.array([0, 0, 2, 6 * summit, 12 * summit**2])  # of the curvature's coefficients
     scatter = noise * float(np.linalg.norm(powers @ _COEFFICIENTS)) / bend
     orders = _FOURTH * (abs(2 * summit**3 - 3 * summit) / width**2 + 1 / width**3)
+    cubic = _steepest_of_cubic(samples)
+    orders = max(orders, 0.25 * abs(summit - cubic) if np.isfinite(cubic) else 0.5)
     return Peak(
         position=_centre(samples) + spacing * summit,
         error=spacing * (orders + scatter),
@@ -107,6 +110,13 @@ def _smooth_peak(samples: list[Sample], noise: float) -> Peak | None:
         width=spacing * width,
         normal=_normal(samples, summit),
     )
+
+
+def _steepest_of_cubic(samples: list[Sample]) -> float:
+    """The steepest point of the cubic that fits the samples best, in units of their spacing; nan if it has none."""
+    third, second, first, _ = np.polyfit(_BETWEEN, [sample.value for sample in samples], 3)
+    summit = -second / (3 * third) if third else np.nan
+    return float(summit) if (first + second * summit) * third < 0 else np.nan
 
 
 def _normal(samples: list[Sample], summit: float) -> tuple[float, float]:

@@ -268,7 +268,7 @@ class Trace:
 
     def _departure(self, peak: Peak, last: Point, target: Place, across: int, reach: float) -> str:
         """Why a peak is not that of the same curve; empty if it is."""
-        if last.width and peak.width and not 1 / 3 < peak.width / last.width < 3:
+        if last.width and peak.width and not 1 / 2.5 < peak.width / last.width < 2.5:
             return f"the ridge's width goes from {last.width:.2g} to {peak.width:.2g}"
         drift = abs(peak.position - target[across])
         if drift > peak.width + reach * float(self.plane.sides[across]) / 2:

@@ -15,6 +15,7 @@ from qep_tn.solvers.protocol import GroundState
 
 LARGEST_DIMENSION = 2**20  # a Lanczos basis of twenty vectors then takes 160 MB
 _DENSE_DIMENSION = 256  # below it the full spectrum is faster
+_DENSE_AT_NEED = 4096  # up to which the full spectrum takes less than a minute
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +74,10 @@ class ExactDiagonalization:
         else:
             try:
                 energies, vectors = eigsh(matrix, k=2, which="SA", v0=self._start_vector(dimension, start))
-            except ArpackError as error:  # such as a Hamiltonian that is zero
-                raise np.linalg.LinAlgError(f"the Lanczos search for two ground states failed: {error}") from None
+            except ArpackError as error:  # where many levels are degenerate
+                if dimension > _DENSE_AT_NEED:
+                    raise np.linalg.LinAlgError(f"the Lanczos search for two ground states failed: {error}") from None
+                energies, vectors = np.linalg.eigh(matrix.toarray())
             order = np.argsort(energies)
             energies, vectors = energies[order], vectors[:, order]
         vector, energy = np.ascontiguousarray(vectors[:, 0]), float(energies[0])

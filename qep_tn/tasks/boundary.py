@@ -163,7 +163,7 @@ def _summary(result: Boundary, trace: Trace, solver: Solver) -> dict[str, Any]:
         "task": "boundary",
         "plane": list(plane.axes),
         "window": {name: list(limits) for name, limits in zip(plane.axes, plane.window, strict=True)},
-        "observable": None if plane.observable is None else str(plane.observable),
+        "observable": result.history.attrs["observable"],
         "rtol": plane.rtol,
         "solver": settings_of(solver),
         "converged": result.converged,
