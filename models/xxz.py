@@ -26,8 +26,8 @@ def xxz(L: int, local: bool = False, periodic: bool = False) -> Hamiltonian:
 def xxz_staggered(L: int, local: bool = False, periodic: bool = False) -> Hamiltonian:
     """H = sum_j J_xy (Sx_j Sx_{j+1} + Sy_j Sy_{j+1}) + J_z Sz_j Sz_{j+1} - h (-1)^j (Sz_j - Sz_{j+1}) / 2.
 
-    As `xxz`, in a staggered field: every bond carries half of it, so that the field is h (-1)^j inside the chain, and half
-    as large at its ends. A ring needs an even number of sites.
+    As `xxz`, in a staggered field: every bond carries half of it, so that the field is h (-1)^j inside the chain, and
+    half as large at its ends. A ring needs an even number of sites.
 
     A bond has the levels J_z/4, twice, and -J_z/4 +- sqrt(J_xy^2 + h^2)/2. So where J_z < -sqrt(J_xy^2 + h^2), the two
     polarised states minimize the energy of every bond at once, and are the ground states, for any L; at equality a
