@@ -11,10 +11,12 @@ from qep_tn.sites import Site, boson, bosons, qubit, qubits, spin, spins
 from qep_tn.solvers import ExactDiagonalization, FreeFermion, GroundState, NumbaDMRG, QuimbDMRG, TenpyDMRG
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
+from qep_tn.tasks.finite_size import Scaling, extrapolate, finite_size_scaling
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 
 __all__ = [
-    "MPS", "Boundary",
+    "MPS",
+    "Boundary",
     "Create",
     "DegenerateGroundStateWarning",
     "Destroy",
@@ -32,7 +34,9 @@ __all__ = [
     "NumbaDMRG",
     "Number",
     "Operator",
-    "QuimbDMRG", "Sensitivity",
+    "QuimbDMRG",
+    "Scaling",
+    "Sensitivity",
     "Site",
     "Sm",
     "Sp",
@@ -47,6 +51,8 @@ __all__ = [
     "boson",
     "bosons",
     "explore_phases",
+    "extrapolate",
+    "finite_size_scaling",
     "gradient",
     "local",
     "models",

@@ -76,7 +76,7 @@ class Point(NamedTuple):
 
 def taken_names(axes: tuple[str, str]) -> set[str]:
     """Names of variables and dimensions, which a parameter must not have."""
-    figures = {"width", "height", "across", "ground_states", "max_bond", "converged", "seconds", "points"}
+    figures = {"width", "height", "across", "order", "ground_states", "max_bond", "converged", "seconds", "points"}
     derived = {f"{name}_error" for name in axes} | {f"normal_{name}" for name in axes}
     return figures | derived | {"curve", "point", "end", "stop", "ground_states_search"}
 
@@ -119,6 +119,7 @@ def boundary_dataset(
             lambda p: p.across, "parameter that was varied to find the point", "1", np.int8(-1),
             flag_values=np.array([0, 1], np.int8), flag_meanings=f"{a} {b}",
         ),
+        "order": column(lambda p: p.order, "place on the curve, counted from the point found first", "1", 0),
         "ground_states": column(lambda p: p.ground_states, "ground states that the point took", "1", 0),
         "max_bond": column(lambda p: p.max_bond, "largest bond dimension, 0 where states are not MPS", "1", 0),
         "converged": column(lambda p: p.converged, "whether all its ground states converged", "1", np.int8(-1)),

@@ -77,7 +77,7 @@ def trace_boundary(
 
     Raises ValueError for parameters that are not scalars of H, and for a window or start that makes no sense.
     """
-    plane_ = _plane(H, theta, plane, window, observable, default_solver(H) if solver is None else solver, rtol)
+    plane_ = boundary_plane(H, theta, plane, window, observable, solver, rtol)
     starts = _starts(plane_, start)
     for name, value in {"step": step, "sharpness": sharpness}.items():
         if not 0 < value < np.inf:
@@ -104,10 +104,11 @@ def trace_boundary(
     return result
 
 
-def _plane(
-    H: Hamiltonian, theta: Theta, axes: tuple[str, str], window: Window, observable: Operator | None, solver: Solver,
-    rtol: float,
+def boundary_plane(
+    H: Hamiltonian, theta: Theta, axes: tuple[str, str], window: Window, observable: Operator | None,
+    solver: Solver | None, rtol: float,
 ) -> Plane:  # fmt: skip
+    """The plane of a trace, checked; arguments as in `trace_boundary`, which also says what is raised."""
     H.flatten(theta)
     scalars = [name for name, value in H.parameters.items() if isinstance(value, Operator)]
     if len(axes) != 2 or axes[0] == axes[1]:
@@ -134,7 +135,7 @@ def _plane(
         raise ValueError(f"rtol = {rtol}: an accuracy in widths of the peak lies between 0 and 1")
     first, second = ((float(window[name][0]), float(window[name][1])) for name in axes)
     others = {name: value for name, value in theta.items() if name not in axes}
-    return Plane(H, others, axes, (first, second), observable, prepared(solver, rtol), rtol)
+    return Plane(H, others, axes, (first, second), observable, prepared(solver or default_solver(H), rtol), rtol)
 
 
 def _starts(plane: Plane, start: Mapping[str, float] | Sequence[Mapping[str, float]] | None) -> list[Place]:
