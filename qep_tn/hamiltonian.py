@@ -57,6 +57,9 @@ class Hamiltonian:
         for label, operator in zip(self.labels, self.couplings, strict=True):
             operator.check(self.sites, f"parameter {label}")
 
+    def __reduce__(self) -> tuple[type[Hamiltonian], tuple[Sites, dict[str, Operator | Sequence[Operator]], Operator]]:
+        return Hamiltonian, (self.sites, dict(self.parameters), self.fixed)
+
     def __repr__(self) -> str:
         names = ", ".join(f"{n}[{len(v)}]" if isinstance(v, tuple) else n for n, v in self.parameters.items())
         return f"Hamiltonian({len(self.sites)} sites, parameters {names})"

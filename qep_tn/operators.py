@@ -85,6 +85,9 @@ class Operator:
             self._hash = hash(frozenset(self.terms.items()))
         return self._hash
 
+    def __reduce__(self) -> tuple[type[Operator], tuple[dict[Product, complex]]]:
+        return Operator, (self.terms,)  # without the hash: another process hashes strings differently
+
     def __repr__(self) -> str:
         return " ".join(_term_text(p, c, first=i == 0) for i, (p, c) in enumerate(self.terms.items())) or "0"
 

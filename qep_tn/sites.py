@@ -43,6 +43,9 @@ class Site:
             matrix.setflags(write=False)
         object.__setattr__(self, "operators", MappingProxyType(dict(self.operators)))
 
+    def __reduce__(self) -> tuple[type[Site], tuple[str, dict[str, NDArray]]]:
+        return Site, (self.name, dict(self.operators))
+
     @property
     def dimension(self) -> int:
         """Dimension of the local Hilbert space."""

@@ -71,8 +71,14 @@ def as_saved(state: GroundState) -> GroundState:
 
     A run that goes on from it ends where one ends that was resumed.
     """
+    return on_sites(state, state.sites)
+
+
+def on_sites(state: GroundState, sites: Sites) -> GroundState:
+    """The state on sites that equal its own, such as those of another process."""
     kind, arrays = _arrays(state.state)
-    return replace(state, state=_state(kind, {name: np.array(a, order="C") for name, a in arrays.items()}, state.sites))
+    ordered = {name: np.array(a, order="C") for name, a in arrays.items()}
+    return replace(state, state=_state(kind, ordered, sites), sites=sites)
 
 
 def _read(file: Path) -> tuple[list[tuple[str, dict[str, NDArray], dict[str, Any]]], dict[str, Any]]:
