@@ -38,7 +38,8 @@ class History:
     """
 
     def __init__(self, H: Hamiltonian, recorded: xr.Dataset | None = None) -> None:
-        taken = {"step", *_FIGURES, *(f"gradient_{n}{suffix}" for n in H.parameters for suffix in ("", "_error"))}
+        taken = {"start", "step", *_FIGURES}
+        taken |= {f"gradient_{n}{suffix}" for n in H.parameters for suffix in ("", "_error")}
         if clash := next((n for n in H.parameters if n in taken or "/" in n), None):
             raise ValueError(f"parameter {clash!r} cannot be recorded: the name is taken in history.nc; rename it")
         self._H = H

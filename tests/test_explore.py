@@ -13,7 +13,7 @@ from qep_tn.results import RunFolder, load
 from qep_tn.sites import qubits
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
-from qep_tn.tasks import explore
+from qep_tn.tasks import walk as walk_task
 from qep_tn.tasks.explore import explore_phases
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "reference" / "phase_exploration_run1"
@@ -162,7 +162,7 @@ def test_resumed_walk_of_matrix_product_states_ends_where_the_uninterrupted_one_
 @pytest.mark.parametrize("file", ["history.nc", "state.h5"])
 def test_walk_killed_between_the_files_of_a_save_resumes_alike(tmp_path, monkeypatch, file):
     whole = walk(tmp_path / "whole")
-    replace, seen = explore.RunFolder.save.__globals__["_replace"], []
+    replace, seen = RunFolder.save.__globals__["_replace"], []
 
     def killed(target, write):
         seen.append(target.name)
@@ -210,7 +210,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
 
 def interrupt_after(monkeypatch, steps):
     """Raise KeyboardInterrupt, as Ctrl-C does, in the gradient after some steps."""
-    gradient, calls = explore.gradient, []
+    gradient, calls = walk_task.gradient, []
 
     def interrupted(*args, **kwargs):
         if len(calls) == steps:
@@ -218,4 +218,4 @@ def interrupt_after(monkeypatch, steps):
         calls.append(None)
         return gradient(*args, **kwargs)
 
-    monkeypatch.setattr(explore, "gradient", interrupted)
+    monkeypatch.setattr(walk_task, "gradient", interrupted)

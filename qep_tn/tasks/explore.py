@@ -1,16 +1,19 @@
 """Explore a phase diagram: follow the QEP gradient of an observable through parameter space.
 
-Every step moves theta by a fixed length along the gradient of the objective (Wanjura and Marquardt,
+By default every step moves theta by a fixed length along the gradient of the objective (Wanjura and Marquardt,
 arXiv:2406.06482, phase exploration): theta <- theta -+ rate * g / |g|, |g| over all trained couplings together.
+`qep_tn.tasks.walk` takes one walk; this file checks what is asked for, and brings several walks together.
 """
 
 from __future__ import annotations
 
 import logging
+import pickle
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,31 +22,38 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.history import History, flattened
 from qep_tn.losses import Loss
-from qep_tn.propagation import Gradient, Scheme, gradient
+from qep_tn.optimizers import OPTIMIZERS, Optimizer
+from qep_tn.parallel import map_in_processes
+from qep_tn.propagation import Scheme
+from qep_tn.region import Bounds, Region
 from qep_tn.results import RunFolder
 from qep_tn.solvers.choice import default_solver
 from qep_tn.solvers.protocol import GroundState, Solver, settings_of
-from qep_tn.state_file import as_saved
+from qep_tn.state_file import on_sites
+from qep_tn.tasks.walk import Walk, Walked, follow
 
 logger = logging.getLogger("qep_tn")
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """A walk through parameter space.
+    """A walk through parameter space, or several.
 
-    history: dimension `step`, one row for every theta of the walk, the last one after the last step.
-    state: the free ground state at the last row.
-    converged: whether all steps were made, along gradients that all are trustworthy and met `rtol`.
-    message: why it stopped early, or which gradients are not as they should be, and the remedy.
+    history: dimension `step`, one row for every theta of the walk, the last one after the last step. Of several walks:
+        dimensions `start` and `step`; past a walk's end there is NaN, and in `trustworthy` -1, elsewhere 1 or 0.
+    state: the free ground state at the last row, of the best walk.
+    converged: whether all steps were made or an optimum was reached, along gradients that all are trustworthy and met
+        `rtol`; of the best walk.
+    message: how it ended, why it stopped early, or which gradients are not as they should be, and the remedy.
+    best: the walk with the lowest last loss, as a position along `start`.
     """
 
     history: xr.Dataset
     state: GroundState
     converged: bool
     message: str
+    best: int = 0
 
 
 def explore_phases(
@@ -55,6 +65,13 @@ def explore_phases(
     train: Sequence[str] | None = None,
     steps: int = 40,
     rate: float = 0.1,
+    optimizer: Optimizer = "normalized",
+    bounds: Bounds | None = None,
+    constraints: Sequence[str] = (),
+    starts: int = 1,
+    spread: float = 0.5,
+    seed: int = 0,
+    processes: int | None = None,
     solver: Solver | None = None,
     rtol: float = 1e-2,
     beta: float | Literal["auto"] = "auto",
@@ -63,67 +80,81 @@ def explore_phases(
     run: RunFolder | None = None,
     progress: bool = True,
 ) -> Exploration:
-    """Walk from theta along the gradient of the objective, in steps of one length.
+    """Walk from theta along the gradient of the objective, and if asked for from other starts as well.
 
     objective: what to maximize or minimize; the recorded loss is -objective or objective.
     train: names of the parameters that move; all of them if None.
-    steps, rate: number and length of the steps, the length in units of energy.
+    steps: number of steps; "l-bfgs-b" evaluates the gradient at most `steps` times after the first.
+    optimizer, rate: "normalized" makes steps of length `rate`, in units of energy; "plain" of `rate` times the
+        gradient; "adam" and "adamax" of about `rate` in every coupling; "l-bfgs-b" has no rate.
+    bounds: parameter name -> (lowest, highest), for each of its couplings.
+    constraints: linear equations and inequalities of scalar parameters, such as "g_x + g_zz = 4" and "g_x >= g_zz".
+        The walk goes to the nearest point that they allow; "l-bfgs-b" takes none that tie parameters together.
+    starts, spread, seed: how many walks. The first starts at theta, the others at theta plus `spread` times normal
+        random numbers from `seed`, moved to where bounds and constraints allow.
+    processes: how many walks go on at a time, each on one core; one for each core if None.
     solver, rtol, beta, scheme: as in `qep_tn.gradient`.
     start: where the search for the first ground state begins; later ones begin from the step before.
-    run: where to save every step, or to go on from; without it nothing is written.
+    run: where to save every step, or to go on from; without it nothing is written. Several walks have folders
+        `start-0`, `start-1` and so on in it.
 
     With beta "auto" it stops where a gradient is not trustworthy or cannot be told from zero. A nudge strength that is
     given is taken as the rule of the walk, finite as it is: then it goes on, and only records `trustworthy`.
-    Raises ValueError if theta, train, steps, rate or direction do not make sense.
+    Raises ValueError if settings do not make sense, or if theta does not meet bounds and constraints.
     """
-    position = H.flatten(theta)
-    trained = _trained(H, train)
-    _check(direction, steps, rate)
-    solver = default_solver(H) if solver is None else solver
-    loss = -objective if direction == "maximize" else objective
-
-    history, state, stopped = History(H), start, ""
-    if run is not None and (saved := run.load_states(H.sites)) is not None:
-        (state,), extra = saved
-        if extra.keys() != {"step", "theta", "stopped"} or np.shape(extra["theta"]) != position.shape:
-            raise ValueError(f"{run.path} holds no walk of this model to resume; choose another folder with --out")
-        position, stopped = extra["theta"], extra["stopped"]
-        history = History(H, run.load_history(int(extra["step"])))
-
-    with tqdm(
-        total=steps + 1,
-        initial=len(history),
-        desc="explore",
-        unit="point",
-        file=sys.stderr,
-        disable=not progress,
-        delay=0.5,  # a model that the solver refuses is refused before
-    ) as bar:
-        while len(history) <= steps and not stopped:
-            began = time.perf_counter()
-            here = H.unflatten(position)
-            g = gradient(H, here, loss, solver=solver, rtol=rtol, beta=beta, scheme=scheme, start=state)
-            state = as_saved(g.free)
-            slope, error = (np.where(trained, flattened(H, values), 0.0) for values in (g.gradient, g.error))
-            norm = float(np.linalg.norm(slope))
-            stopped = _reason_to_stop(g, norm, float(np.linalg.norm(error)), len(history), beta)
-            if not stopped:
-                position = position - rate * slope / norm
-            history.add(here, g, trained, time.perf_counter() - began)
-            if run is not None:
-                run.save(history.dataset(), [state], {"step": len(history), "theta": position, "stopped": stopped})
-            logger.info("point %d: loss %.8g, relative error %.1e", len(history) - 1, g.value, g.relative_error)
-            bar.set_postfix(loss=f"{g.value:.6g}", relative_error=f"{g.relative_error:.0e}", refresh=False)
-            bar.update()
-
-    assert state is not None
-    message = stopped or _complaint(history, rtol)
-    result = Exploration(history.dataset(), state, not message, message or f"{len(history) - 1} steps made")
-    logger.info("%s", result.message)
+    _check_starts(starts, spread)
+    walk = plan_walk(
+        H, theta, objective, direction=direction, train=train, steps=steps, rate=rate, optimizer=optimizer,
+        bounds=bounds, constraints=constraints, solver=solver, rtol=rtol, beta=beta, scheme=scheme, start=start,
+    )  # fmt: skip
+    settings: dict[str, Any] = {
+        "direction": direction, "rate": rate, "optimizer": optimizer, "rtol": rtol, "beta": beta, "scheme": scheme,
+        "bounds": {name: list(limits) for name, limits in (bounds or {}).items()}, "constraints": list(constraints),
+    }  # fmt: skip
+    if starts == 1:
+        walked = [follow(walk, run, progress)]
+        result = Exploration(walked[0].history, walked[0].state, walked[0].converged, walked[0].message)
+    else:
+        settings |= {"starts": starts, "spread": spread, "seed": seed}
+        walked = _several(walk, _positions(walk, starts, spread, seed), run, processes, progress)
+        result = _together(walked, H)
     if run is not None:
-        settings = {"direction": direction, "rate": rate, "rtol": rtol, "beta": beta, "scheme": scheme}
-        run.write_summary(_summary(result, settings, solver, [n for n in H.parameters if train is None or n in train]))
+        names = [n for n in H.parameters if train is None or n in train]
+        if starts > 1:
+            run.save(result.history, [result.state], {"starts": starts, "best": result.best})
+        run.write_summary(_summary(result, walked, settings, walk.solver, names))
     return result
+
+
+def plan_walk(
+    H: Hamiltonian,
+    theta: Theta,
+    objective: Loss,
+    *,
+    direction: Literal["maximize", "minimize"] = "maximize",
+    train: Sequence[str] | None = None,
+    steps: int = 40,
+    rate: float = 0.1,
+    optimizer: Optimizer = "normalized",
+    bounds: Bounds | None = None,
+    constraints: Sequence[str] = (),
+    solver: Solver | None = None,
+    rtol: float = 1e-2,
+    beta: float | Literal["auto"] = "auto",
+    scheme: Scheme = "symmetric",
+    start: GroundState | None = None,
+) -> Walk:
+    """The walk that settings, as in `explore_phases`, describe. Raises ValueError if they do not make sense."""
+    trained = _trained(H, train)
+    _check(direction, steps, rate, optimizer)
+    position = H.flatten(theta)
+    region = Region.around(H, position, trained, bounds, constraints)
+    if region is not None and optimizer == "l-bfgs-b" and len(region.rows):
+        raise ValueError("optimizer 'l-bfgs-b' takes bounds but no linear constraints; use 'adam' or 'normalized'")
+    return Walk(
+        H, position, trained, -objective if direction == "maximize" else objective, steps, rate, optimizer, region,
+        default_solver(H) if solver is None else solver, rtol, beta, scheme, start,
+    )  # fmt: skip
 
 
 def _trained(H: Hamiltonian, train: Sequence[str] | None) -> NDArray:
@@ -137,45 +168,119 @@ def _trained(H: Hamiltonian, train: Sequence[str] | None) -> NDArray:
     return np.concatenate([np.full(size, name in names) for name, size in sizes.items()])
 
 
-def _check(direction: str, steps: int, rate: float) -> None:
+def _check(direction: str, steps: int, rate: float, optimizer: str) -> None:
     if direction not in ("maximize", "minimize"):
         raise ValueError(f"direction is {direction!r}; it must be 'maximize' or 'minimize'")
     if steps < 0:
         raise ValueError(f"steps is {steps}; it must not be negative")
     if not 0 < rate < np.inf:
         raise ValueError(f"rate is {rate}; the length of a step must be positive and finite")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer is {optimizer!r}; it must be one of {', '.join(OPTIMIZERS)}")
 
 
-def _reason_to_stop(g: Gradient, norm: float, error: float, step: int, beta: float | Literal["auto"]) -> str:
-    """Why no step can be made along this gradient; empty if one can."""
-    if not norm > (error if beta == "auto" else 0.0):
-        return f"stopped at step {step}, its gradient cannot be told from zero: norm {norm:.2g}, error {error:.2g}"
-    if beta == "auto" and not g.trustworthy:
-        return f"stopped at step {step}, its gradient is not trustworthy: {g.message}"
-    return ""
+def _check_starts(starts: int, spread: float) -> None:
+    if starts < 1:
+        raise ValueError(f"starts is {starts}; it must be at least 1")
+    if not 0 < spread < np.inf:
+        raise ValueError(f"spread is {spread}; the distance between starts must be positive and finite")
 
 
-def _complaint(history: History, rtol: float) -> str:
-    """Which gradients of a complete walk are not as they should be; empty if all are."""
-    doubtful = np.flatnonzero(~history["trustworthy"])
-    if doubtful.size:
-        return (
-            f"{doubtful.size} of {len(history)} gradients are not trustworthy, the first at step {doubtful[0]}; "
-            f"leave beta to 'auto', or make it smaller"
-        )
-    errors = history["relative_error"]
-    if missed := np.count_nonzero(~(errors <= rtol)):
-        return (
-            f"{missed} of {len(history)} gradients missed rtol = {rtol:g}, the worst with "
-            f"{errors.max():.1e} at step {errors.argmax()}; raise rtol or max_bond, or leave beta to 'auto'"
-        )
-    return ""
+def _positions(walk: Walk, starts: int, spread: float, seed: int) -> list[NDArray]:
+    """Where the walks start: at the walk's own position, and around it. The first ones are the same for any number."""
+    positions = [walk.position]
+    for number in range(1, starts):
+        position = walk.position.copy()
+        rng = np.random.default_rng([seed, number])
+        position[walk.trained] += spread * rng.standard_normal(np.count_nonzero(walk.trained))
+        positions.append(position if walk.region is None else walk.region.project(position))
+    return positions
 
 
-def _summary(result: Exploration, settings: dict[str, Any], solver: Solver, trained: list[str]) -> dict[str, Any]:
-    history = result.history
-    best = int(history["loss"].values.argmin())
-    return {
+@dataclass(frozen=True)
+class _Start:
+    """One of several walks. folder: its own folder, for a run with a folder. config_text: the run's configuration."""
+
+    walk: Walk
+    folder: Path | None
+    config_text: str
+
+
+def _several(
+    walk: Walk, positions: Sequence[NDArray], run: RunFolder | None, processes: int | None, progress: bool
+) -> list[Walked]:
+    """The walks from several positions, in processes."""
+    text = "" if run is None else (run.path / "config.toml").read_text()
+    tasks = [
+        _Start(replace(walk, position=position), None if run is None else run.path / f"start-{number}", text)
+        for number, position in enumerate(positions)
+    ]
+    try:
+        pickle.dumps(tasks[0])
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"several starts run in processes, and the objective or the solver cannot be sent to one ({error}); "
+            f"define its functions at the top of a module, or take starts = 1"
+        ) from None
+    walks = map_in_processes(_walk_from, tasks, processes)
+    walked = []
+    for number, done in enumerate(tqdm(
+        walks, total=len(tasks), desc="explore", unit="walk", file=sys.stderr, disable=not progress, delay=0.5
+    )):  # fmt: skip
+        logger.info("start %d: %s", number, done.message)
+        walked.append(done)
+    return walked
+
+
+def _walk_from(task: _Start) -> Walked:
+    """One of several walks, in its folder. Goes on from what the folder holds."""
+    if task.folder is None:
+        return follow(task.walk)
+    resumes = (task.folder / "config.toml").exists()
+    if not resumes:  # killed before it was made
+        with suppress(OSError):
+            (task.folder / "figures").rmdir()
+    run = RunFolder.create(task.folder, task.config_text, resume=resumes)
+    warnings = logging.getLogger("py.warnings")
+    warnings.addHandler(run.log)
+    try:
+        return follow(task.walk, run)
+    finally:
+        warnings.removeHandler(run.log)
+        run.close()
+
+
+def _together(walked: Sequence[Walked], H: Hamiltonian) -> Exploration:
+    """Several walks as one, with the best one's end."""
+    last = [float(w.history["loss"][-1]) for w in walked]
+    best = int(np.argmin(last))
+    whole = sum(w.converged for w in walked)
+    length = max(w.history.sizes["step"] for w in walked)
+    message = f"start {best} of {len(walked)} has the lowest loss, {whole} of them converged; {walked[best].message}"
+    logger.info("%s", message)
+    history = xr.concat([_lengthened(w.history, length) for w in walked], dim="start", join="exact")
+    history = history.assign_coords(start=("start", np.arange(len(walked)), {"long_name": "start", "units": "1"}))
+    return Exploration(history, on_sites(walked[best].state, H.sites), walked[best].converged, message, best)
+
+
+def _lengthened(history: xr.Dataset, length: int) -> xr.Dataset:
+    """A history of `length` rows, the new ones without values: NaN, and -1 in what is true or false."""
+    flags = {str(name): np.int8(-1) for name, variable in history.items() if variable.dtype == bool}
+    numbers = {name: variable.astype(np.int8 if name in flags else float) for name, variable in history.items()}
+    fill = {str(name): flags.get(str(name), np.nan) for name in history}
+    steps = history["step"].copy(data=np.arange(history.sizes["step"]))
+    whole = history.assign(numbers).assign_coords(step=steps).reindex(step=np.arange(length), fill_value=fill)
+    for name in history.variables:
+        whole[name].attrs |= history[name].attrs
+    return whole
+
+
+def _summary(
+    result: Exploration, walked: Sequence[Walked], settings: dict[str, Any], solver: Solver, trained: list[str]
+) -> dict[str, Any]:
+    history = walked[result.best].history
+    lowest = int(history["loss"].values.argmin())
+    summary: dict[str, Any] = {
         "task": "explore",
         "trained": trained,
         "settings": settings,
@@ -185,9 +290,15 @@ def _summary(result: Exploration, settings: dict[str, Any], solver: Solver, trai
         "steps": history.sizes["step"] - 1,
         "first_loss": float(history["loss"][0]),
         "last_loss": float(history["loss"][-1]),
-        "lowest_loss": float(history["loss"][best]),
-        "lowest_loss_step": best,
+        "lowest_loss": float(history["loss"][lowest]),
+        "lowest_loss_step": lowest,
         "largest_relative_error": float(history["relative_error"].max()),
-        "ground_states": int(history["ground_states"][-1]),
-        "seconds": float(history["seconds"].sum()),
+        "ground_states": sum(int(w.history["ground_states"][-1]) for w in walked),
+        "seconds": sum(float(w.history["seconds"].sum()) for w in walked),
     }
+    if len(walked) > 1:
+        summary["best_start"] = result.best
+        summary["walks"] = [
+            {"last_loss": float(w.history["loss"][-1]), "converged": w.converged, "message": w.message} for w in walked
+        ]
+    return summary
