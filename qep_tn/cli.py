@@ -99,15 +99,25 @@ def explore(
     """Walk through the phase diagram along the gradient of an objective."""
     with _run("explore", config, overrides, solver, out, resume) as run:
         from qep_tn.plots import plot_run
-        from qep_tn.tasks.explore import explore_phases
+        from qep_tn.tasks.explore import explore_phases, plan_walk
 
         section = run.config.explore
+        settings: dict[str, Any] = {
+            "direction": section.direction, "train": section.train, "steps": section.steps, "rate": section.rate,
+            "optimizer": section.optimizer, "bounds": section.bounds, "constraints": section.constraints,
+            "solver": run.solver, **_accuracy(section),
+        }  # fmt: skip
+        try:
+            plan_walk(run.H, run.theta, run.loss, **settings)
+        except ValueError as error:
+            raise ValueError(f"{config}: [explore] {error}") from None
         walk = explore_phases(
-            run.H, run.theta, run.loss, direction=section.direction, train=section.train, steps=section.steps,
-            rate=section.rate, solver=run.solver, run=run.folder, **_accuracy(section),
+            run.H, run.theta, run.loss, **settings, starts=section.starts, spread=section.spread,
+            seed=run.config.solver.seed, run=run.folder,
         )  # fmt: skip
         plot_run(run.folder.path)
-        first, last = (float(walk.history["loss"][row]) for row in (0, -1))
+        losses = walk.history["loss"].values if section.starts == 1 else walk.history["loss"].values[walk.best]
+        first, last = losses[0], losses[np.isfinite(losses)][-1]
         print(
             f"{walk.message}; loss {first:.6g} at the first point, {last:.6g} at the last; results in {run.folder.path}"
         )
@@ -243,13 +253,15 @@ def _run(
 
 def _leave_as_found(folder: RunFolder) -> None:
     """Remove what a new run that was refused has written, so that the mended one can have its folder."""
-    if folder.resumed or (folder.path / "state.h5").exists():
+    walks = sorted(folder.path.glob("start-*"))
+    if folder.resumed or any((path / "state.h5").exists() for path in (folder.path, *walks)):
         return
-    for name in ("config.toml", "run.log"):
-        (folder.path / name).unlink(missing_ok=True)
-    with suppress(OSError):  # what is not empty stays
-        (folder.path / "figures").rmdir()
-        folder.path.rmdir()
+    for path in (*walks, folder.path):
+        for name in ("config.toml", "run.log"):
+            (path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # what is not empty stays
+            (path / "figures").rmdir()
+            path.rmdir()
 
 
 def _accuracy(section: PropagationSection) -> dict[str, Any]:

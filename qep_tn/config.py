@@ -22,6 +22,7 @@ from qep_tn.hamiltonian import Hamiltonian
 from qep_tn.losses import Loss
 from qep_tn.models import MODELS
 from qep_tn.operators import Operator
+from qep_tn.optimizers import OPTIMIZERS, Optimizer
 
 if TYPE_CHECKING:
     from qep_tn.solvers.protocol import Solver
@@ -86,6 +87,15 @@ class ExploreSection(PropagationSection):
     train: list[str] | None = Field(default=None, description="a list of parameter names, such as ['g_x']")
     steps: int = Field(default=40, ge=0, description="a whole number, 0 or more")
     rate: float = Field(default=0.1, gt=0, description="a positive step length, in units of energy")
+    optimizer: Optimizer = Field(default="normalized", description=f"one of {', '.join(map(repr, OPTIMIZERS))}")
+    bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        default={}, description="a table of a lowest and a highest value, such as { g_x = [0.0, 4.0] }"
+    )
+    constraints: list[str] = Field(
+        default=[], description="a list of linear equations and inequalities, such as ['g_x + g_zz = 4']"
+    )
+    starts: int = Field(default=1, ge=1, description="a whole number, 1 or more")
+    spread: float = Field(default=0.5, gt=0, description="a positive distance, in units of energy")
 
 
 class BoundarySection(Section):

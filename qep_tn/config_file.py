@@ -130,16 +130,16 @@ def _fields(section: str) -> Mapping[str, Any]:
     return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Section) else {}
 
 
-def _key(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else _toml(key)
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _toml(name)
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML. JSON's strings are TOML's, apart from the control character 0x7f."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+    """A value as TOML, a table inline. JSON's strings are TOML's, apart from the control character 0x7f."""
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{_key(key)} = {_toml(entry)}' for key, entry in value.items())} }}" if value else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
