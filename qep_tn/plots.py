@@ -56,7 +56,7 @@ def plot_run(run_dir: str | Path) -> list[Path]:
     """
     folder = Path(run_dir)
     history = results.load(folder)
-    if history.attrs.get("task") == "boundary":
+    if history.attrs.get("task") in ("boundary", "finite_size"):
         from qep_tn import boundary_plots
 
         figures = boundary_plots.figures(history, _model_name(folder))
@@ -76,18 +76,20 @@ def plot_run(run_dir: str | Path) -> list[Path]:
 def _walk_figures(history: xr.Dataset, model: str) -> dict[str, Figure]:
     moved = [str(name) for name in history.attrs.get("trained", _moved(history))]
     figures = {"progress": progress(history)}
-    if len(moved) == 2 and all(history[name].dims == ("step",) for name in moved):
+    if len(moved) == 2 and all(history[name].dims in (("step",), ("start", "step")) for name in moved):
         figures["walk"] = walk(history, (moved[0], moved[1]), model=model)
     return figures
 
 
 def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
-    """The walk of two scalar parameters, coloured by the loss.
+    """The walk of two scalar parameters, or several walks, coloured by the loss. The best walk's ends are the larger.
 
     axes: names of the parameters on the horizontal and the vertical axis.
     model: for "cluster_ising", the phases of the infinite chain are drawn beneath.
     """
-    path = np.stack([history[name].values for name in axes], axis=1)
+    walks = _walks(history)
+    paths = [np.stack([each[name].values for name in axes], axis=1) for each in walks]
+    path, losses = np.concatenate(paths), np.concatenate([each["loss"].values for each in walks])
     with matplotlib.rc_context(STYLE):
         figure, (ax,) = new_figure(2.9, 1)
         limits = _limits(path)
@@ -97,13 +99,15 @@ def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
         fixed = _third(history, axes) if known else None
         if fixed is not None:
             draw_boundaries(ax, axes, fixed)
-        ax.plot(*path.T, color=GREY, linewidth=0.7, zorder=2)
-        points = ax.scatter(
-            path[:, 0], path[:, 1], c=history["loss"].values, cmap=_LOSS_COLORS, s=11, linewidths=0, zorder=3
-        )
-        ax.plot(*path[0], "o", color="white", markeredgecolor="black", markersize=5.5, label="start", zorder=4)
-        ax.plot(*path[-1], "s", color=VERMILION, markeredgecolor="black", markersize=5.5, label="end", zorder=4)
-        doubtful = path[~history["trustworthy"].values.astype(bool)]
+        for each in paths:
+            ax.plot(*each.T, color=GREY, linewidth=0.7, zorder=2)
+        points = ax.scatter(path[:, 0], path[:, 1], c=losses, cmap=_LOSS_COLORS, s=11, linewidths=0, zorder=3)
+        for number, each in enumerate(paths):
+            size, labels = (5.5, ("start", "end")) if number == 0 else (3.5, (None, None))
+            ends: dict[str, Any] = {"markeredgecolor": "black", "markersize": size, "zorder": 4}
+            ax.plot(*each[0], "o", color="white", label=labels[0], **ends)
+            ax.plot(*each[-1], "s", color=VERMILION, label=labels[1], **ends)
+        doubtful = path[np.concatenate([each["trustworthy"].values == 0 for each in walks])]
         if len(doubtful):
             ax.plot(*doubtful.T, "x", color="black", markersize=7, label="not trustworthy", linestyle="", zorder=5)
         bar = figure.colorbar(points, ax=ax, pad=0.02, aspect=28)
@@ -114,28 +118,34 @@ def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
         )
         if fixed is not None:
             figure.draw_without_rendering()
-            name_phases(ax, axes, fixed, [path])
+            name_phases(ax, axes, fixed, paths)
     return figure
 
 
 def progress(history: xr.Dataset) -> Figure:
-    """Loss and gradient norm with their error bands, bond dimension and wall time, against the step."""
+    """Loss and gradient norm with their error bands, bond dimension and wall time, against the step.
+
+    Of several walks the best is drawn so, and the others as thin lines.
+    """
     quantities = [
         ("loss", "loss", BLUE),
         ("gradient_norm", r"$\|\nabla_{\!\theta}\,\ell\|$", VERMILION),
         ("max_bond", r"bond dim. $\chi$", GREEN),
         ("seconds", "step time (s)", "black"),
     ]
-    if not history["max_bond"].any():  # states are not MPS
+    best, *others = _walks(history)
+    if not best["max_bond"].any():  # states are not MPS
         del quantities[2]
-    steps = history["step"].values
+    steps = best["step"].values
     with matplotlib.rc_context(STYLE):
         figure, panels = new_figure(1.0 + 1.0 * len(quantities), len(quantities))
         for ax, (name, label, color) in zip(panels, quantities, strict=True):
-            values = history[name].values
+            values = best[name].values
+            for other in others:
+                ax.plot(other["step"], other[name], color=GREY, linewidth=0.5, zorder=1)
             ax.plot(steps, values, color=color, marker=".", markersize=3)
-            if f"{name}_error" in history:
-                width = history[f"{name}_error"].values
+            if f"{name}_error" in best:
+                width = best[f"{name}_error"].values
                 width = np.where(np.isfinite(width), width, np.nan)
                 ax.fill_between(steps, values - width, values + width, color=color, alpha=0.25, linewidth=0)
             if name != "loss":
@@ -165,6 +175,16 @@ def new_figure(height: float, panels: int) -> tuple[Figure, list[Axes]]:
     return figure, list(grid[:, 0])
 
 
+def _walks(history: xr.Dataset) -> list[xr.Dataset]:
+    """The walks of a history, each with dimension `step` and its own rows only; first the one that ends lowest."""
+    if "start" not in history.dims:
+        return [history]
+    walks = [history.isel(start=number) for number in range(history.sizes["start"])]
+    walks = [each.isel(step=np.isfinite(each["loss"].values)) for each in walks]
+    best = min(range(len(walks)), key=lambda number: float(walks[number]["loss"][-1]))
+    return [walks[best], *walks[:best], *walks[best + 1 :]]
+
+
 def _limits(path: NDArray) -> NDArray:
     """Axis limits, (2, 2), around a walk, with a margin of a sixth.
 
@@ -179,7 +199,7 @@ def _limits(path: NDArray) -> NDArray:
 def _third(history: xr.Dataset, axes: tuple[str, str]) -> dict[str, float] | None:
     """The cluster-Ising coupling that is not on an axis; None unless it is one number all along."""
     name = next(name for name in exact_phases.PARAMETERS if name not in axes)
-    values = history[name].values
+    values = history[name].values[np.isfinite(history[name].values)]
     uniform = np.ptp(values) <= 1e-12 * np.abs(values).max()
     return {name: float(values.flat[0])} if uniform else None
 
@@ -222,7 +242,8 @@ def name_phases(ax: Axes, axes: tuple[str, str], fixed: Mapping[str, float], pat
 def _moved(history: xr.Dataset) -> list[str]:
     """Parameters that change along the history; those trained, if no summary says which."""
     parameters = [str(name) for name in history if f"gradient_{name}_error" in history]
-    return [name for name in parameters if np.ptp(history[name].values, axis=0).any()]
+    best, *_ = _walks(history)
+    return [name for name in parameters if np.ptp(best[name].values, axis=0).any()]
 
 
 def _model_name(folder: Path) -> str:
