@@ -99,8 +99,8 @@ class Region:
 
     def touched(self, position: NDArray) -> str:
         """The bounds and constraints on which a position lies, as text."""
-        near = _near(position)
-        low, high = position <= self.lower + near, position >= self.upper - near
+        near, moving = _near(position), self.lower < self.upper
+        low, high = moving & (position <= self.lower + near), moving & (position >= self.upper - near)
         return _listed(self._described(np.abs(self._slack(position)) <= near, low, high))
 
     def _holding(self, start: NDArray, trained: NDArray) -> Region:
@@ -141,9 +141,8 @@ class Region:
     def _described(self, rows: NDArray, low: NDArray, high: NDArray) -> Iterator[str]:
         """The constraints, lower and upper bounds that masks choose."""
         yield from (self.texts[row] for row in np.flatnonzero(rows))
-        moving = self.lower < self.upper
-        yield from (f"{self.labels[k]} >= {self.lower[k]:g}" for k in np.flatnonzero(low & moving))
-        yield from (f"{self.labels[k]} <= {self.upper[k]:g}" for k in np.flatnonzero(high & moving))
+        yield from (f"{self.labels[k]} >= {self.lower[k]:g}" for k in np.flatnonzero(low))
+        yield from (f"{self.labels[k]} <= {self.upper[k]:g}" for k in np.flatnonzero(high))
 
 
 def nearest_point(point: NDArray, equal: NDArray, targets: NDArray, more: NDArray, least: NDArray) -> NDArray:

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from test_optimizers import textbook
 
+from qep_tn import models
 from qep_tn.hamiltonian import Hamiltonian
-from qep_tn.losses import Expectation, Magnitude
+from qep_tn.losses import Expectation, FunctionLoss, Magnitude
 from qep_tn.operators import X, Z
+from qep_tn.optimizers import OPTIMIZERS
 from qep_tn.propagation import DegenerateGroundStateWarning
 from qep_tn.results import RunFolder, load
 from qep_tn.sites import qubits
@@ -39,12 +43,14 @@ def published_walk(solver, steps):
     ).history
 
 
-def walk(tmp_path, resume=False, steps=6, solver=None, local=False):
+def walk(tmp_path, resume=False, steps=6, solver=None, local=False, **settings):
     H = cluster_ising(6, local=local)
     theta = {"g_x": np.full(6, 0.9) if local else 0.9, "g_zz": 0.7}
     run = RunFolder.create(tmp_path, "[explore]\nrate = 0.1\n", resume=resume)
     try:
-        return explore_phases(H, theta, Expectation(X(1) * X(4)), steps=steps, solver=solver, run=run, progress=False)
+        return explore_phases(
+            H, theta, Expectation(X(1) * X(4)), steps=steps, solver=solver, run=run, progress=False, **settings
+        )
     finally:
         run.close()
 
@@ -201,11 +207,171 @@ def test_run_of_another_task_is_not_resumed(tmp_path):
         ({"direction": "up"}, "direction is 'up'"),
         ({"rate": 0.0}, "rate is 0.0"),
         ({"steps": -1}, "steps is -1"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'; it must be one of normalized, plain, adam, adamax, l-bfgs-b"),
+        ({"starts": 0}, "starts is 0"),
+        ({"starts": 2, "spread": 0.0}, "spread is 0.0"),
+        ({"bounds": {"g_x": (2.0, 3.0)}}, "theta violates g_x >= 2; it is 1 away"),
+        ({"optimizer": "l-bfgs-b", "constraints": ["g_x + g_zz = 1.5"]}, "takes bounds but no linear constraints; use"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         explore_phases(cluster_ising(4), {"g_x": 1.0, "g_zz": 0.5}, Expectation(X(0)), **changed)
+
+
+def exact_loss(H, vector, observable):
+    theta = H.unflatten(np.asarray(vector))
+    return -ExactDiagonalization().ground_state(H, theta).expectation(observable)
+
+
+def exact_slope(H, vector, observable, step=1e-4):
+    """By finite differences of fourth order: their error is about 1e-13 / step."""
+    vector, slope = np.asarray(vector, float), []
+    for unit in np.eye(len(vector)):
+        shifted = {k: exact_loss(H, vector + k * step * unit, observable) for k in (-2, -1, 1, 2)}
+        slope.append((8 * (shifted[1] - shifted[-1]) - (shifted[2] - shifted[-2])) / (12 * step))
+    return slope
+
+
+@pytest.mark.parametrize("optimizer", ["normalized", "plain", "adam", "adamax"])
+def test_path_is_that_of_the_textbook_with_exact_derivatives(optimizer):
+    H, theta, observable = cluster_ising(6), {"g_x": 0.9, "g_zz": 0.7}, X(1) * X(4)
+    expected = textbook(optimizer, H.flatten(theta), lambda x: exact_slope(H, x, observable), rate=0.1, steps=4)
+    history = explore_phases(
+        H, theta, Expectation(observable), steps=4, optimizer=optimizer, rtol=1e-6, progress=False
+    ).history
+    path = np.stack([history["g_x"], history["g_zz"]], axis=1)
+    np.testing.assert_allclose(path, expected, atol=1e-7)  # gradients are right to 1e-8
+
+
+def variational_chain():
+    """A chain and an objective that is largest, by Rayleigh and Ritz, in the ground state at (0.6, 0.4) alone."""
+    H = cluster_ising(6)
+    return H, Expectation(-1.0 * H.operator({"g_x": 0.6, "g_zz": 0.4}))
+
+
+def test_l_bfgs_b_finds_the_variational_optimum_as_on_the_exact_function():
+    H, objective = variational_chain()
+    result = explore_phases(H, {"g_x": 0.9, "g_zz": 0.7}, objective, optimizer="l-bfgs-b", progress=False)
+    assert result.converged, result.message
+    assert "l-bfgs-b converged after" in result.message
+    history = result.history
+    found = history.isel(step=int(np.argmin(history["loss"].values)))
+    assert [float(found[name]) for name in ("g_x", "g_zz")] == pytest.approx([0.6, 0.4], abs=1e-3)
+    exact = minimize(lambda x: exact_loss(H, x, objective.operator), [0.9, 0.7], method="L-BFGS-B")
+    assert float(found["loss"]) == pytest.approx(exact.fun, abs=1e-8)
+
+
+def test_l_bfgs_b_evaluates_no_more_often_than_steps_and_stays_in_bounds():
+    H, objective = variational_chain()
+    bounds = {"g_x": (0.7, 1.0), "g_zz": (0.2, 1.0)}
+    theta, settings = {"g_x": 0.9, "g_zz": 0.7}, {"optimizer": "l-bfgs-b", "bounds": bounds, "progress": False}
+    short = explore_phases(H, theta, objective, steps=2, **settings)
+    assert short.history.sizes["step"] == 3
+    assert short.message == "3 evaluations made, before l-bfgs-b converged"
+    whole = explore_phases(H, theta, objective, **settings)
+    assert whole.converged
+    for name, (low, high) in bounds.items():
+        assert whole.history[name].min() >= low
+        assert whole.history[name].max() <= high
+    exact = minimize(  # by another method: SciPy's L-BFGS-B alone ends 0.015 above
+        lambda x: exact_loss(H, x, objective.operator), [0.9, 0.7], method="SLSQP", bounds=list(bounds.values()),
+        options={"ftol": 1e-10},
+    )  # fmt: skip
+    assert float(whole.history["loss"].min()) == pytest.approx(exact.fun, abs=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", ["normalized", "plain", "adam", "adamax"])
+def test_every_point_of_a_walk_meets_its_constraints(optimizer):
+    H = models.cluster_ising(6)
+    theta = {"g_x": 1.0, "g_zz": 2.0, "g_zxz": 1.0}
+    objective = Magnitude(X(1) * X(4))
+    triangle = ["g_x + g_zz + g_zxz = 4", "g_x >= 0", "g_zz >= 0", "g_zxz >= 0.9", "g_x <= 2 * g_zz"]
+    history = explore_phases(
+        H, theta, objective, steps=12, rate=0.3, optimizer=optimizer, constraints=triangle, progress=False
+    ).history
+    g_x, g_zz, g_zxz = (history[name].values for name in ("g_x", "g_zz", "g_zxz"))
+    assert np.abs(g_x + g_zz + g_zxz - 4).max() < 1e-10
+    assert min(g_x.min(), g_zz.min(), (g_zxz - 0.9).min(), (2 * g_zz - g_x).min()) > -1e-10
+    assert np.ptp(g_x) > 0.1
+
+
+def test_walk_ends_at_the_corner_that_its_constraints_leave_and_says_so():
+    H, theta = cluster_ising(6), {"g_x": 0.9, "g_zz": 0.7}
+    result = explore_phases(
+        H,
+        theta,
+        Expectation(X(1) * X(4)),
+        bounds={"g_zz": (0.25, 2.0)},
+        constraints=["g_x + g_zz <= 2"],
+        progress=False,
+    )
+    assert result.converged
+    assert "the loss falls no further within g_x + g_zz <= 2, g_zz >= 0.25" in result.message
+    assert [float(result.history[name][-1]) for name in ("g_x", "g_zz")] == pytest.approx([1.75, 0.25], abs=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_resumed_walk_of_every_optimizer_writes_the_same_history(tmp_path, monkeypatch, optimizer):
+    settings = {"optimizer": optimizer, "bounds": {"g_x": (0.0, 1.2)}}
+    whole = walk(tmp_path / "whole", **settings)
+    interrupt_after(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        walk(tmp_path / "cut", **settings)
+    monkeypatch.undo()
+    resumed = walk(tmp_path / "cut", resume=True, **settings)
+    assert resumed.message == whole.message
+    for file in ("history.nc", "state.h5"):
+        assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert walk(tmp_path / "cut", resume=True, **settings).message == whole.message
+
+
+def test_walk_of_another_optimizer_is_not_resumed(tmp_path):
+    walk(tmp_path, steps=1, optimizer="adam")
+    with pytest.raises(ValueError, match="holds a walk by 'adam', not by 'plain'; restore the optimizer"):
+        walk(tmp_path, resume=True, optimizer="plain")
+
+
+def test_several_starts_are_the_walks_from_them_and_the_best_is_shown(tmp_path):
+    settings = {"steps": 3, "constraints": ["g_x >= 0.5", "g_x + g_zz <= 1.7"], "solver": ExactDiagonalization()}
+    result = walk(tmp_path / "run", starts=3, spread=0.4, seed=5, processes=2, **settings)
+    assert result.history.sizes == {"start": 3, "step": 4}
+    assert float(result.history["g_x"][0, 0]) == 0.9
+    H = cluster_ising(6)
+    for start in range(3):
+        walked = load(tmp_path / "run" / f"start-{start}")
+        theta = {name: float(walked[name][0]) for name in ("g_x", "g_zz")}
+        run = RunFolder.create(tmp_path / f"single-{start}")
+        single = explore_phases(H, theta, Expectation(X(1) * X(4)), run=run, progress=False, **settings).history
+        run.close()
+        names = [tmp_path / folder / "history.nc" for folder in (f"single-{start}", f"run/start-{start}")]
+        assert names[0].read_bytes() == names[1].read_bytes()
+        together = load(tmp_path / "run").isel(start=start, step=slice(single.sizes["step"]))
+        for name in single.data_vars.keys() - {"seconds"}:
+            np.testing.assert_array_equal(together[name], single[name])
+    lasts = [float(load(tmp_path / "run" / f"start-{n}")["loss"][-1]) for n in range(3)]
+    assert result.best == np.argmin(lasts)
+    assert result.state.sites == H.sites  # another gradient can begin from it
+    assert load(tmp_path / "run").attrs["last_loss"] == min(lasts)
+
+
+def test_rows_past_the_end_of_a_walk_have_no_values():
+    H = Hamiltonian(qubits(2), {"a": -(X(0) + X(1)), "b": -Z(0)})
+    walks = explore_phases(
+        H, {"a": 1.0, "b": 1.0}, Expectation(X(0)), bounds={"b": (0.5, 3.0)}, train=["b"], starts=2, steps=9,
+        processes=1, progress=False,
+    ).history  # fmt: skip
+    rows = np.isfinite(walks["loss"].values)
+    assert rows.sum(axis=1).max() > rows.sum(axis=1).min()
+    assert walks["trustworthy"].dtype == np.int8
+    np.testing.assert_array_equal(walks["trustworthy"], np.where(rows, 1, -1))
+    np.testing.assert_array_equal(np.isfinite(walks["b"]), rows)
+
+
+def test_losses_that_no_process_can_be_sent_are_refused():
+    loss = FunctionLoss([X(0)], lambda x: x[0], lambda x: np.ones(1))
+    with pytest.raises(ValueError, match=r"cannot be sent to one .*; define its functions at the top of a module"):
+        explore_phases(cluster_ising(4), {"g_x": 1.0, "g_zz": 0.5}, loss, starts=2, progress=False)
 
 
 def interrupt_after(monkeypatch, steps):

@@ -2,8 +2,8 @@
 
 The gradient methods move from the newest row of the history by an update rule (`qep_tn.optimizers`), and then to the
 nearest point that bounds and constraints allow; what they follow is the slope without its part that leads out of them.
-L-BFGS-B chooses its points by itself, and every one that it evaluates is a row. It has no state to save: a resumed run
-gives it the recorded rows again, without new ground states, until it asks for a new point.
+L-BFGS-B chooses its points by itself, and every new one that it evaluates is a row. It has no state to save: in a
+resumed run it starts again, and gets what the rows have recorded, without new ground states, up to a new point.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from qep_tn.state_file import as_saved
 logger = logging.getLogger("qep_tn")
 
 _NO_DIRECTION = 1e-12  # of the slope that the constraints leave, relative to all of it: rounding
+_SAME_LOSS = 2.2e-9  # relative: SciPy's own measure of convergence
 _MEMORY = "optimizer_"  # before the names of the optimizer's arrays in state.h5
 
 
@@ -136,37 +137,44 @@ def _descend(walk: Walk, record: _Record) -> None:
 
 
 def _minimize(walk: Walk, record: _Record) -> None:
-    """By SciPy's L-BFGS-B over the trained couplings, until it ends, all evaluations are made or none can be."""
+    """By SciPy's L-BFGS-B over the trained couplings, until it ends, all evaluations are made or none can be.
+
+    Since SciPy 1.15 it may call a point converged whose slope is far from zero (scipy issue 23161); begun again from
+    there, without what it remembers, it goes on. It is believed where that gains nothing.
+    """
     if record.stopped:
         return
-    trained, rows = walk.trained, record.rows()
+    trained, region = walk.trained, walk.region
+    known = record.evaluated()
 
     def loss_and_slope(values: NDArray) -> tuple[float, NDArray]:
-        here = walk.position.copy()
-        here[trained] = values
-        if (recorded := next(rows, None)) is not None:
-            theta, loss, slope = recorded
-            if not np.array_equal(theta, here):
-                raise ValueError("l-bfgs-b does not come by the recorded points again; start another run with --out")
-            return loss, slope[trained]
+        if (found := known.get(values.tobytes())) is not None:
+            return found
         if len(record.history) > walk.steps:
             raise _StopError
         began = time.perf_counter()
+        here = walk.position.copy()
+        here[trained] = values
         point = _evaluate(walk, record, here)
         record.position = here
         record.add(here, point, time.perf_counter() - began)
+        known[values.tobytes()] = point.gradient.value, point.slope[trained]
         if record.stopped:
             raise _StopError
-        return point.gradient.value, point.slope[trained]
+        return known[values.tobytes()]
 
-    region = walk.region
     bounds = None if region is None else list(zip(region.lower[trained], region.upper[trained], strict=True))
     unlimited = 10 * walk.steps + 100  # the number of rows ends it
+    lowest, values = np.inf, walk.position[trained]
     try:
-        result = minimize(
-            loss_and_slope, walk.position[trained], jac=True, method="L-BFGS-B", bounds=bounds,
-            options={"maxfun": unlimited, "maxiter": unlimited},
-        )  # fmt: skip
+        while True:
+            result = minimize(
+                loss_and_slope, values, jac=True, method="L-BFGS-B", bounds=bounds,
+                options={"maxfun": unlimited, "maxiter": unlimited, "ftol": _SAME_LOSS},
+            )  # fmt: skip
+            if not result.fun < lowest - _SAME_LOSS * max(abs(result.fun), 1.0):
+                break
+            lowest, values = float(result.fun), result.x
     except _StopError:
         return
     said = " ".join(str(result.message).split()).rstrip(": ").lower()
@@ -199,15 +207,17 @@ class _Record:
         self.bar.set_postfix(loss=f"{g.value:.6g}", relative_error=f"{g.relative_error:.0e}", refresh=False)
         self.bar.update()
 
-    def rows(self) -> Any:
-        """Theta, loss and slope of every row there is now, one after the other."""
-        history, H = self.history, self.walk.H
+    def evaluated(self) -> dict[bytes, tuple[float, NDArray]]:
+        """The loss and the slope over the trained couplings of every row, by the bytes of these couplings."""
+        history, H, trained = self.history, self.walk.H, self.walk.trained
+        known = {}
         for row in range(len(history)):
             theta, slope = (
-                flattened(H, {name: history[f"{prefix}{name}"][row] for name in H.parameters})
+                flattened(H, {name: history[f"{prefix}{name}"][row] for name in H.parameters})[trained]
                 for prefix in ("", "gradient_")
             )
-            yield theta, float(history["loss"][row]), np.where(self.walk.trained, slope, 0.0)
+            known[theta.tobytes()] = float(history["loss"][row]), slope
+        return known
 
     def _extra(self) -> dict[str, Any]:
         figures = {"step": len(self.history), "theta": self.position, "stopped": self.stopped, "optimum": self.optimum}
@@ -242,35 +252,29 @@ def _evaluate(walk: Walk, record: _Record, position: NDArray) -> _Point:
     record.state = as_saved(g.free)
     slope, error = (np.where(walk.trained, flattened(H, values), 0.0) for values in (g.gradient, g.error))
     downhill = slope if walk.region is None else -walk.region.tangent(position, -slope)
-    step, noise = len(record.history), float(np.linalg.norm(error))
-    stopped = _reason_to_stop(g, slope, downhill, noise, step, walk.beta)
-    if not stopped and np.linalg.norm(downhill) <= _NO_DIRECTION * np.linalg.norm(slope):
-        assert walk.region is not None
-        corner = walk.region.touched(position)
-        return _Point(g, slope, downhill, f"at step {step}, no direction that the constraints leave lowers the loss "
-                      f"further: {corner}", True)  # fmt: skip
-    return _Point(g, slope, downhill, stopped, False)
+    step, least = len(record.history), float(np.linalg.norm(error)) if walk.beta == "auto" else 0.0
+    stopped = _reason_to_stop(g, float(np.linalg.norm(slope)), least, step, walk.beta)
+    if walk.region is None or stopped:
+        return _Point(g, slope, downhill, stopped, False)
+    optimum = _optimum(walk.region, position, slope, downhill, least, step)
+    return _Point(g, slope, downhill, optimum, bool(optimum))
 
 
-def _reason_to_stop(
-    g: Gradient, slope: NDArray, downhill: NDArray, error: float, step: int, beta: float | Literal["auto"]
-) -> str:
-    """Why no step can be made along this gradient; empty if one can, or if the constraints leave no direction.
-
-    slope, downhill: as in `_Point`. error: norm of the slope's error.
-    """
-    norm, left = float(np.linalg.norm(slope)), float(np.linalg.norm(downhill))
-    least = error if beta == "auto" else 0.0
-    if not norm > least:
+def _reason_to_stop(g: Gradient, norm: float, error: float, step: int, beta: float | Literal["auto"]) -> str:
+    """Why no step can be made along this gradient; empty if one can."""
+    if not norm > error:
         return f"stopped at step {step}, its gradient cannot be told from zero: norm {norm:.2g}, error {error:.2g}"
     if beta == "auto" and not g.trustworthy:
         return f"stopped at step {step}, its gradient is not trustworthy: {g.message}"
-    if not left > least and left > _NO_DIRECTION * norm:
-        return (
-            f"stopped at step {step}, its gradient along the constraints cannot be told from zero: "
-            f"norm {left:.2g}, error {error:.2g}"
-        )
     return ""
+
+
+def _optimum(region: Region, position: NDArray, slope: NDArray, downhill: NDArray, error: float, step: int) -> str:
+    """Which bounds and constraints leave no direction in which the loss falls; empty if there is one."""
+    left = float(np.linalg.norm(downhill))
+    if left > max(error, _NO_DIRECTION * float(np.linalg.norm(slope))):
+        return ""
+    return f"an optimum at step {step}, where the loss falls no further within {region.touched(position)}"
 
 
 def _done(walk: Walk, rows: int) -> str:
