@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -73,6 +74,7 @@ def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.captureWarnings(True)
     threadpool_limits(1)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is terminated leaves behind
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -140,6 +140,10 @@ def test_a_gradient_that_misses_its_accuracy_exits_3(capsys):
         (CONFIG.replace("1.2", "nan"), "[parameters] g_x: must be a finite number"),
         (CONFIG.replace("1.2", "[1, 2, 3]"), "[parameters] g_x: has 3 values but is one coupling"),
         (CONFIG.replace("L = 6", "L = 6\nlocal = true").replace("1.2", "[1, 2]"), "has 2 values for 6 couplings"),
+        (CONFIG + "bounds = { g_y = [0, 1] }\n", "[explore] bounds has 'g_y', but the parameters are g_x, g_zz, g_zxz"),
+        (CONFIG + "bounds = { g_x = [2, 1] }\n", "[explore] bounds: g_x has [2.0, 1.0]; give a lowest and a larger"),
+        (CONFIG + "constraints = ['g_x * g_zz = 1']\n", "[explore] constraints: 'g_x * g_zz = 1': multiplies"),
+        (CONFIG + "constraints = ['g_x >= 2']\n", "[explore] theta violates g_x >= 2; it is 0.8 away"),
         (CONFIG + "objective = 'X(0) * Y(0)'\n", "not Hermitian"),
         (CONFIG + "objective = 'X(6)'\n", "site 6 is out of range"),
         (CONFIG + "objective = '().__class__'\n", "position 1"),
@@ -178,6 +182,13 @@ def test_a_solver_that_cannot_take_the_model_is_refused_and_leaves_no_folder(cap
     ring = ["--set", "model.periodic=true", "--solver", "free-fermion"]
     assert_refused(capsys, [verb, "chain.toml", *ring], "FreeFermion solves open cluster-Ising chains")
     assert not (folder / "runs" / f"chain-{verb}").exists()
+
+
+def test_a_model_that_no_walk_of_several_can_take_is_refused_and_leaves_no_folder(capsys, folder):
+    ring = ["--set", "model.periodic=true", "--set", "explore.starts=2", "--solver", "free-fermion"]
+    assert main(["explore", "chain.toml", *ring]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("qep-tn: FreeFermion solves open cluster-Ising chains")
+    assert not (folder / "runs" / "chain-explore").exists()
 
 
 def test_an_unwritable_folder_is_refused(capsys, folder):
@@ -238,6 +249,47 @@ def test_ctrl_c_saves_every_step_and_resume_ends_where_an_uninterrupted_run_does
     assert main(["explore", "chain.toml", "--set", steps, "--resume"]) in (0, 3)
     assert main(["explore", "chain.toml", "--set", steps, "--out", "whole"]) in (0, 3)
     assert (run / "history.nc").read_bytes() == Path("whole/history.nc").read_bytes()
+
+
+def test_several_starts_are_killed_with_their_processes_and_resume(folder):
+    # SIGKILL: no process can clean up, and those of the walks must end by themselves
+    several = ["--set", "explore.starts=2", "--set", "explore.optimizer=adam"]
+    process = qep_tn("explore", "chain.toml", *several, "--set", "explore.steps=100000")
+    walks = [folder / "runs" / "chain-explore" / f"start-{number}" for number in range(2)]
+    deadline = time.monotonic() + 60
+    while not all((walk / "state.h5").exists() for walk in walks):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=30)
+    time.sleep(0.5)
+    saved = [(walk / "state.h5").stat().st_mtime_ns for walk in walks]
+    time.sleep(0.5)
+    assert [(walk / "state.h5").stat().st_mtime_ns for walk in walks] == saved
+
+    several += ["--set", f"explore.steps={max(load(walk).sizes['step'] for walk in walks) + 1}"]
+    assert main(["explore", "chain.toml", *several, "--resume"]) in (0, 3)
+    assert main(["explore", "chain.toml", *several, "--out", "whole"]) in (0, 3)
+    for part in ("", "start-0/", "start-1/"):
+        resumed = folder / "runs" / "chain-explore" / f"{part}history.nc"
+        assert resumed.read_bytes() == (folder / "whole" / f"{part}history.nc").read_bytes()
+    assert (folder / "whole" / "figures" / "walk.png").exists()
+
+
+def test_ctrl_c_ends_several_walks_without_a_traceback(folder):
+    process = qep_tn("explore", "chain.toml", "--set", "explore.steps=100000", "--set", "explore.starts=2")
+    state = folder / "runs" / "chain-explore" / "start-1" / "state.h5"
+    deadline = time.monotonic() + 60
+    while not state.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.rstrip("\n").splitlines()[-1].startswith("qep-tn: interrupted; every finished step is in runs/chain-exp")
+    assert "Traceback" not in err
 
 
 def test_help_names_the_verbs_and_is_quick(capsys):

@@ -118,6 +118,12 @@ def test_a_model_may_be_a_function_of_any_package(written, tmp_path, monkeypatch
         (MODEL + "[explore]\nrate = '0.1'\n", "[explore] rate: must be a positive step length"),
         (MODEL + "[explore]\nbeta = 'small'\n", "[explore] beta: must be 'auto' or a positive nudge strength"),
         (MODEL + "[explore]\ntrain = 'g_x'\n", "[explore] train: must be a list of parameter names"),
+        (MODEL + "[explore]\noptimizer = 'sgd'\n", "[explore] optimizer: must be one of 'normalized', 'plain', 'adam'"),
+        (MODEL + "[explore.bounds]\ng_x = 1\n", "[explore] bounds: must be a table of a lowest and a highest value"),
+        (MODEL + "[explore]\nbounds = { g_x = [0, 1, 2] }\n", "[explore] bounds: must be a table of a lowest"),
+        (MODEL + "[explore]\nconstraints = 'g_x = 1'\n", "[explore] constraints: must be a list of linear equations"),
+        (MODEL + "[explore]\nstarts = 0\n", "[explore] starts: must be a whole number, 1 or more, not 0"),
+        (MODEL + "[explore]\nspread = 0\n", "[explore] spread: must be a positive distance"),
         (MODEL + "[gradient]\nscheme = 'forward'\n", "[gradient] scheme: must be 'symmetric', 'one-sided' or"),
         (MODEL + "[parameters]\ng_x = inf\n", "[parameters] g_x: must be a finite number"),
         (MODEL + "[parameters]\ng_x = [1, 'a']\n", "[parameters] g_x: must be a finite number, or a list of them"),
@@ -202,9 +208,10 @@ def test_mistakes_in_set_are_named_as_such(written, override, message):
     rate=positive,
     beta=st.one_of(st.just("auto"), positive),
     train=st.one_of(st.none(), st.lists(st.text(st.characters(codec="utf-8"), max_size=5))),
+    bounds=st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), st.lists(finite, min_size=2, max_size=2)),
 )
-def test_a_written_configuration_reads_back_equal(tmp_path_factory, g, parameter, objective, rate, beta, train):
-    explore = {"objective": objective, "rate": rate, "beta": beta, "train": train}
+def test_a_written_configuration_reads_back_equal(tmp_path_factory, g, parameter, objective, rate, beta, train, bounds):
+    explore = {"objective": objective, "rate": rate, "beta": beta, "train": train, "bounds": bounds}
     config = build.Config.model_validate(
         {"model": {"name": "xxz", "local": True}, "parameters": {parameter: g}, "explore": explore}
     )

@@ -313,9 +313,9 @@ def test_walk_ends_at_the_corner_that_its_constraints_leave_and_says_so():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resumed_walk_of_every_optimizer_writes_the_same_history(tmp_path, monkeypatch, optimizer):
-    settings = {"optimizer": optimizer, "bounds": {"g_x": (0.0, 1.2)}}
+    settings = {"optimizer": optimizer, "bounds": {"g_x": (0.0, 1.2)}, "steps": 3}
     whole = walk(tmp_path / "whole", **settings)
-    interrupt_after(monkeypatch, 3)
+    interrupt_after(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         walk(tmp_path / "cut", **settings)
     monkeypatch.undo()

@@ -90,6 +90,22 @@ def test_redrawing_gives_the_same_files(run_dir):
     assert [file.read_bytes() for file in plots.plot_run(run_dir)] == first
 
 
+def test_several_walks_are_all_drawn(run_dir):
+    whole = xr.load_dataset(run_dir / "history.nc", engine="h5netcdf")
+    walks = [whole, (whole + 0.1).isel(step=slice(20)), whole - 0.1]
+    walks = [each.astype(float).assign(trustworthy=each["trustworthy"] >= 1) for each in walks]
+    together = xr.concat([each.reindex(step=whole["step"]) for each in walks], dim="start", join="exact")
+    flags = together["trustworthy"].astype(float).fillna(-1).astype(np.int8)
+    together.assign(trustworthy=flags).to_netcdf(run_dir / "history.nc", engine="h5netcdf")
+    assert "walk.png" in [file.name for file in plots.plot_run(run_dir)]
+    history = xr.load_dataset(run_dir / "history.nc", engine="h5netcdf")
+    ax = plots.walk(history, ("g_x", "g_zz"), model="cluster_ising").axes[0]
+    assert len(ax.collections[0].get_offsets()) == 30 + 20 + 30
+    loss = plots.progress(history).axes[0]
+    drawn = {tuple(line.get_ydata()) for line in loss.lines}
+    assert drawn == {tuple(each["loss"].values) for each in walks}
+
+
 def test_walk_is_drawn_before_the_run_has_a_summary(run_dir):
     (run_dir / "summary.json").unlink()
     assert "walk.png" in [file.name for file in plots.plot_run(run_dir)]
