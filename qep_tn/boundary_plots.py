@@ -5,8 +5,10 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from qep_tn import exact_phases, plots
 
@@ -14,12 +16,14 @@ PALETTE = (plots.BLUE, plots.VERMILION, plots.GREEN, "#CC79A7", "#E69F00", "#56B
 
 
 def figures(history: xr.Dataset, model: str = "") -> dict[str, Figure]:
-    """Every figure of a trace, by name."""
+    """Every figure of a trace, or of a finite-size scaling, by name."""
+    if history.attrs["task"] == "finite_size":
+        return {"boundaries": boundaries(history, model), "scaling": scaling(history)}
     return {"boundaries": boundaries(history, model), "progress": progress(history)}
 
 
 def boundaries(history: xr.Dataset, model: str = "") -> Figure:
-    """The curves with error bars, in their window.
+    """The curves with error bars, in their window; of several lengths, all of them and their limit.
 
     model: for "cluster_ising", the exact boundaries of the infinite chain are drawn beneath.
     """
@@ -27,25 +31,78 @@ def boundaries(history: xr.Dataset, model: str = "") -> Figure:
     third = next((name for name in exact_phases.PARAMETERS if name not in (a, b)), "")
     known = model == "cluster_ising" and {a, b} < set(exact_phases.PARAMETERS) and history[third].ndim == 0
     fixed = {third: float(history[third])} if known else None
-    curves = [history.isel(curve=n).isel(point=slice(int(history["points"][n]))) for n in range(history.sizes["curve"])]
+    curves = _curves(history)
     with matplotlib.rc_context(plots.STYLE):
-        figure, (ax,) = plots.new_figure(2.9, 1)
+        figure, (ax,) = plots.new_figure(3.1, 1)
         ax.set(xlim=history.attrs[f"window_{a}"], ylim=history.attrs[f"window_{b}"])
         ax.set(xlabel=plots.symbol(a), ylabel=plots.symbol(b))
         ax.xaxis.set_major_locator(MaxNLocator(6))
         if fixed is not None:
             plots.draw_boundaries(ax, (a, b), fixed)
         for number, curve in enumerate(curves):
-            ax.errorbar(
-                curve[a], curve[b], xerr=curve[f"{a}_error"], yerr=curve[f"{b}_error"], fmt="o", markersize=3,
-                color=PALETTE[number % len(PALETTE)], linewidth=0.7, elinewidth=0.7, linestyle="-", zorder=3,
-                label=f"ridges, $L = {history.attrs['length']}$" if number == 0 else None, clip_on=False,
-            )  # fmt: skip
+            color = PALETTE[number % len(PALETTE)]
+            if "length" in history.dims:
+                for k, length in enumerate(curve["length"].values):
+                    shade = 0.25 + 0.5 * k / len(curve["length"])
+                    chain = curve.isel(length=k)
+                    label = f"$L = {length}$" if number == 0 else None
+                    ax.plot(chain[a], chain[b], color=color, alpha=shade, linewidth=0.8, zorder=2, label=label)
+            label = (
+                r"$L \to \infty$, extrapolated"
+                if "length" in history.dims
+                else f"ridges, $L = {history.attrs['length']}$"
+            )
+            _draw_points(ax, curve, (a, b), color, label if number == 0 else None)
         figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, columnspacing=1.2)
         if fixed is not None:
             figure.draw_without_rendering()
-            plots.name_phases(ax, (a, b), fixed, [np.stack([curve[a], curve[b]], axis=1) for curve in curves])
+            plots.name_phases(ax, (a, b), fixed, [_path(curve, (a, b)) for curve in curves])
     return figure
+
+
+def scaling(history: xr.Dataset) -> Figure:
+    """How far the ridges of finite chains are from their limit, against 1/L: a few points of every curve."""
+    a, b = (str(name) for name in history.attrs["plane"])
+    inverse = 1 / history["length"].values
+    with matplotlib.rc_context(plots.STYLE):
+        figure, (ax,) = plots.new_figure(2.6, 1)
+        for number, curve in enumerate(_curves(history)):
+            color = PALETTE[number % len(PALETTE)]
+            for point in np.unique(np.linspace(0, curve.sizes["point"] - 1, 4).astype(int)):
+                station = curve.isel(point=point)
+                name = (a, b)[int(station["across"])]
+                limit, error = float(station[f"{name}_infinite"]), float(station[f"{name}_infinite_error"])
+                off = station[name].values - limit
+                label = f"curve {number}, {plots.symbol(name)}" if point == 0 else None
+                ax.errorbar(inverse, off, yerr=station[f"{name}_error"], fmt="o-", markersize=3, color=color,
+                            linewidth=0.7, elinewidth=0.7, label=label)  # fmt: skip
+                ax.errorbar([0], [0], yerr=[error], fmt="s", markersize=3, color=color, elinewidth=0.7)
+                ax.plot([0, inverse[-1]], [0, off[-1]], color=color, linewidth=0.7, dashes=(3, 2))
+        ax.axhline(0, color=plots.GREY, linewidth=0.5, zorder=0)
+        ax.set(xlabel="$1/L$", ylabel=r"ridge $-$ its limit", xlim=(-0.03 * inverse.max(), 1.05 * inverse.max()))
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, columnspacing=1.2)
+    return figure
+
+
+def _curves(history: xr.Dataset) -> list[xr.Dataset]:
+    """Each curve, cut to its points."""
+    return [history.isel(curve=n).isel(point=slice(int(history["points"][n]))) for n in range(history.sizes["curve"])]
+
+
+def _path(curve: xr.Dataset, axes: tuple[str, str]) -> NDArray:
+    """The points of a curve, of the longest chain if there are several, (points, 2)."""
+    longest = curve.isel(length=-1) if "length" in curve.dims else curve
+    path = np.stack([longest[name].values for name in axes], axis=1)
+    return path[np.isfinite(path).all(axis=1)]
+
+
+def _draw_points(ax: Axes, curve: xr.Dataset, axes: tuple[str, str], color: str, label: str | None) -> None:
+    ending = "_infinite" if "length" in curve.dims else ""
+    (x, dx), (y, dy) = ((curve[f"{n}{ending}"], curve[f"{n}{ending}_error"]) for n in axes)
+    ax.errorbar(
+        x, y, xerr=dx, yerr=dy, fmt="o-", markersize=3, color=color, linewidth=0.7, elinewidth=0.7, zorder=3,
+        label=label, clip_on=False,
+    )  # fmt: skip
 
 
 def progress(history: xr.Dataset) -> Figure:

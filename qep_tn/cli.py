@@ -10,7 +10,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # what takes long to import is imported when it is needed: he
     from qep_tn.operators import Operator
     from qep_tn.results import RunFolder
     from qep_tn.solvers.protocol import Solver
+    from qep_tn.tasks.boundary import Boundary
+    from qep_tn.tasks.finite_size import Scaling
 
 DONE, WRONG_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
 
@@ -133,20 +135,44 @@ def boundary(
     with _run("boundary", config, overrides, solver, out, resume) as run:
         from qep_tn.plots import plot_run
         from qep_tn.report import boundary_table
-        from qep_tn.tasks.boundary import trace_boundary
 
         section = run.config.boundary
         if section.plane is None:
-            raise ValueError("[boundary] plane: missing; give the names of two parameters")
-        trace = trace_boundary(
-            run.H, run.theta, (section.plane[0], section.plane[1]), section.limits, observable=run.observable,
-            start=section.start, step=section.step, points=section.points, search=section.search,
-            sharpness=section.sharpness, solver=run.solver, rtol=section.rtol, run=run.folder,
-        )  # fmt: skip
+            raise ValueError(f"{config}: [boundary] plane: missing; give the names of two parameters")
+        settings: dict[str, Any] = {
+            "start": section.start, "step": section.step, "points": section.points, "search": section.search,
+            "sharpness": section.sharpness, "solver": run.solver, "rtol": section.rtol, "run": run.folder,
+        }  # fmt: skip
+        try:
+            trace = _traced(run, (section.plane[0], section.plane[1]), settings)
+        except np.linalg.LinAlgError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{config}: [boundary] {error}") from None
         plot_run(run.folder.path)
         print(boundary_table(trace.history), f"{trace.message}; results in {run.folder.path}", sep="\n")
         if not trace.converged:
             raise _NotConvergedError(trace.message)
+
+
+def _traced(run: _Run, plane: tuple[str, str], settings: Mapping[str, Any]) -> Boundary | Scaling:
+    """The boundaries of one chain, or of several lengths."""
+    from qep_tn import config as build
+    from qep_tn.tasks.boundary import trace_boundary
+    from qep_tn.tasks.finite_size import finite_size_scaling
+
+    section = run.config.boundary
+    if section.lengths is None:
+        return trace_boundary(run.H, run.theta, plane, section.limits, observable=run.observable, **settings)
+    text = section.observable
+
+    def model(L: int) -> Hamiltonian:
+        return build.hamiltonian(run.config, L)
+
+    return finite_size_scaling(
+        model, section.lengths, run.theta, plane, section.limits, exponent=section.exponent,
+        observable=None if text is None else lambda L: build.observable(text, model(L), "boundary"), **settings,
+    )  # fmt: skip
 
 
 @app.command()
@@ -216,7 +242,7 @@ def _run(
 
     config = load(file, overrides or (), solver)
     try:
-        H = build.hamiltonian(config, config.verified_length if verb == "verify" else None)
+        H = build.hamiltonian(config, config.length_for(verb))
         theta = build.theta(config, H, shortened=verb == "verify")
         section = getattr(config, verb)
         objective, text = (getattr(section, key, None) for key in ("objective", "observable"))

@@ -117,6 +117,11 @@ class BoundarySection(Section):
     sharpness: float = Field(default=14.0, gt=0, description="a positive width, in energy scales over L")
     rtol: float = Field(default=1e-2, gt=0, lt=1, description="an accuracy in widths of the peak, between 0 and 1")
 
+    lengths: list[Annotated[int, Field(ge=3)]] | None = Field(
+        default=None, min_length=2, description="two or more numbers of sites, such as [32, 64, 128]"
+    )
+    exponent: float = Field(default=1.0, gt=0, description="a positive number, 1/nu")
+
     @property
     def limits(self) -> dict[str, tuple[float, float]]:
         """The window's limits as pairs."""
@@ -143,6 +148,12 @@ class Config(Section):
     versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
 
     PARAMETER: ClassVar[str] = "a finite number, or a list of them with one for each coupling"
+
+    def length_for(self, verb: str) -> int | None:
+        """Number of sites that a verb works with, of the longest chain; None for that of the model."""
+        if verb == "verify":
+            return self.verified_length
+        return max(self.boundary.lengths) if verb == "boundary" and self.boundary.lengths else None
 
     @property
     def verified_length(self) -> int | None:

@@ -60,21 +60,25 @@ def gradient_summary(g: Gradient, solver: Solver, seconds: float) -> dict[str, A
 
 
 def boundary_table(history: xr.Dataset) -> str:
-    """The points of every curve with their errors and cost, and why the curve ends."""
+    """The points of every curve with their errors, their limits if there are several lengths, and the curve's ends."""
     a, b = history.attrs["plane"]
+    scaled = "length" in history.dims
+    ending = "_infinite" if scaled else ""
     stops = history["stop"].attrs["flag_meanings"].split()
     lines = []
     for number in range(history.sizes["curve"]):
         curve = history.isel(curve=number)
         first, last = (stops[int(stop)].replace("_", " ") for stop in curve["stop"])
+        columns = [f"{name:>12} {'error':>9}" for name in (a, b)] + ["ground states"]
         lines += [
-            f"curve {number}: {int(curve['points'])} points; its ends: {first}, {last}",
-            f"{a:>12} {'error':>9} {b:>12} {'error':>9} {'width':>9} {'ground states':>14}",
+            f"curve {number}{', L to infinity' * scaled}: {int(curve['points'])} points; its ends: {first}, {last}",
+            " ".join(columns),
         ]
         for n in range(int(curve["points"])):
             point = curve.isel(point=n)
-            x, dx, y, dy, width = (float(point[name]) for name in (a, f"{a}_error", b, f"{b}_error", "width"))
-            lines.append(f"{x:12.6f} {_error(dx)} {y:12.6f} {_error(dy)} {width:9.2g} {int(point['ground_states']):14}")
+            values = [(float(point[f"{name}{ending}"]), float(point[f"{name}{ending}_error"])) for name in (a, b)]
+            shown = [f"{value:12.6f} {_error(error)}" for value, error in values]
+            lines.append(" ".join([*shown, f"{int(point['ground_states'].sum()):13}"]))
     return "\n".join(lines)
 
 
