@@ -238,6 +238,7 @@ def _walk_from(task: _Start) -> Walked:
         return follow(task.walk)
     resumes = (task.folder / "config.toml").exists()
     if not resumes:  # killed before it was made
+        (task.folder / ".config.toml.new").unlink(missing_ok=True)
         with suppress(OSError):
             (task.folder / "figures").rmdir()
     run = RunFolder.create(task.folder, task.config_text, resume=resumes)
@@ -256,7 +257,7 @@ def _together(walked: Sequence[Walked], H: Hamiltonian) -> Exploration:
     best = int(np.argmin(last))
     whole = sum(w.converged for w in walked)
     length = max(w.history.sizes["step"] for w in walked)
-    message = f"start {best} of {len(walked)} has the lowest loss, {whole} of them converged; {walked[best].message}"
+    message = f"of {len(walked)} walks start-{best} has the lowest loss, {whole} converged; {walked[best].message}"
     logger.info("%s", message)
     history = xr.concat([_lengthened(w.history, length) for w in walked], dim="start", join="exact")
     history = history.assign_coords(start=("start", np.arange(len(walked)), {"long_name": "start", "units": "1"}))
