@@ -138,7 +138,7 @@ class Line:
             peak = find_peak(samples, self.plane.noise(self.across))
             if peak is None:
                 return self._correction(None, samples, "the response has no maximum within reach")
-            if peak.jump and (spacing <= _FINEST * side) and abs(peak.position - centre) <= _REACH * spacing:
+            if peak.jump and spacing <= _FINEST * side and peak.error < spacing:
                 return self._correction(peak, samples)
             wanted = self.plane.spacing * peak.width
             if not peak.jump and 0.6 * wanted <= spacing <= 1.6 * wanted:

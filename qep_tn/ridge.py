@@ -130,8 +130,9 @@ def _normal(samples: list[Sample], summit: float) -> tuple[float, float]:
 def _jump(samples: list[Sample], left: int) -> Peak | None:
     """Where the energies of two branches cross, the one up to `left` and the one from the next sample on.
 
-    Tangents of both, corrected for how the slopes of both change; the correction is the error. The branches' slopes
-    also give the direction of the line on which they cross, as Clausius and Clapeyron found it.
+    Their tangents cross there, but for the curvature of both, whose effect is the error; so each branch needs two
+    samples, or else the error is a spacing. The branches' slopes also give the direction of the line on which they
+    cross, as Clausius and Clapeyron found it.
     """
     a, b = samples[left], samples[left + 1]
     spacing = b.position - a.position
@@ -144,9 +145,10 @@ def _jump(samples: list[Sample], left: int) -> Peak | None:
     ]  # second derivatives of the energy, beside the jump
     bend = float(np.abs(bends).max())
     reach = max(abs(crossing - a.position), abs(b.position - crossing))
+    known = 0 < left < SAMPLES - 2
     return Peak(
         position=float(crossing),
-        error=float(bend * reach**2 / kink) + 1e-12 * abs(a.energy) / kink,
+        error=float(bend * reach**2 / kink) + 1e-12 * abs(a.energy) / kink if known else spacing,
         height=abs(b.value - a.value),
         width=0.0,
         normal=(b.across - a.across, b.along - a.along),

@@ -51,6 +51,7 @@ class Trace:
     """How far a trace is. Every `advance` depends on nothing but this state, so that it can be saved and restored.
 
     points: in the order in which they were found. ends: of each curve, forwards and backwards.
+    begun: whether the candidates are known. searched: ground states that led to no point.
     newest, seed: ground states on the two sides of the last point, and of the first one of its curve.
     """
 
@@ -61,6 +62,7 @@ class Trace:
     points: list[Point] = field(default_factory=list)
     ends: list[dict[int, Stop]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
+    begun: bool = False
     searched: int = 0
     newest: Branches = (None, None)
     seed: Branches = (None, None)
@@ -92,12 +94,12 @@ class Trace:
 
     def find_candidates(self, starts: list[Place], centre: Place, cells: int) -> None:
         """Points from which to look for a ridge: those given, or the maxima along two lines through the centre."""
+        self.begun = True
         if starts:
             spacing = self.plane.sides / 32
             self.candidates = [
                 Candidate(p, across, float(spacing[across]), (None, None)) for p in starts for across in (0, 1)
             ]
-            self.searched = 1
             return
         for across in (0, 1):
             low, high = self.plane.window[across]
@@ -318,7 +320,7 @@ class Trace:
             "candidates": np.array([[*c.place, c.across, c.spacing] for c in self.candidates]).reshape(-1, 4),
             "there": there,
             "ends": "\n".join(stops),
-            "counts": np.array([self.searched, self.curves]),
+            "counts": np.array([self.begun, self.searched, self.curves]),
         }
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], where: str) -> None:
@@ -335,7 +337,8 @@ class Trace:
             for (x, y, across, spacing), pair in zip(extra["candidates"], pairs[2:], strict=True)
         ]
         self.points = [Point.from_numbers(row) for row in extra["points"]]
-        self.searched, curves = (int(n) for n in extra["counts"])
+        begun, self.searched, curves = (int(n) for n in extra["counts"])
+        self.begun = bool(begun)
         self.ends = [{} for _ in range(curves)]
         for text in extra["ends"].splitlines():
             curve, direction, reason, message = text.split("|", 3)

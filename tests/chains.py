@@ -1,6 +1,7 @@
 """Hamiltonians that several tests solve."""
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 import qep_tn as qt
 from qep_tn import X, Y, Z
@@ -59,3 +60,14 @@ def random_long_range(length, rng):
 
 def dense_ground_energy(H, theta):
     return np.linalg.eigvalsh(H.to_sparse(theta).toarray())[0]
+
+
+def exact_ridge(H, theta, name, observable, reach):
+    """The value of a parameter, within `reach` of theta's, at which |d<observable>/d(parameter)| is largest."""
+
+    def minus_response(x):
+        g = qt.gradient(H, {**theta, name: x}, qt.Expectation(observable), solver=qt.FreeFermion())
+        return -abs(g.gradient[name])
+
+    bounds = (theta[name] - reach, theta[name] + reach)
+    return minimize_scalar(minus_response, bounds=bounds, method="bounded", options={"xatol": 1e-7}).x

@@ -90,7 +90,7 @@ def trace_boundary(
     if run is not None and (saved := run.load_states(H.sites)) is not None:
         trace.restore(*saved, where=str(run.path))
     with tqdm(desc="boundary", unit="point", initial=len(trace.points), file=sys.stderr, disable=not progress) as bar:
-        if not trace.searched:
+        if not trace.begun:
             trace.find_candidates(starts, centre, search)
             _save(run, trace)
         while trace.advance():
