@@ -148,4 +148,5 @@ def boundary_dataset(
         "length": len(plane.H.sites),
         **{f"window_{name}": list(limits) for name, limits in zip(plane.axes, plane.window, strict=True)},
     }
-    return xr.Dataset(variables, attrs=attributes)
+    coordinates = {"curve": np.arange(len(curves)), "point": np.arange(longest)}  # by which timing.nc is matched
+    return xr.Dataset(variables, coords=coordinates, attrs=attributes)
