@@ -35,7 +35,7 @@ def test_both_commands_are_single_lines_for_files_that_exist():
     assert len(commands) == 2
     for command in commands:
         assert len(command.strip().splitlines()) == 1
-    config = re.search(r"explore (\S+\.toml)", commands[0]).group(1)
+    config = re.search(r"boundary (\S+\.toml)", commands[0]).group(1)
     assert tomllib.loads((ROOT / config).read_text())["model"]["name"] in MODELS
 
 
