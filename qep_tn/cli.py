@@ -21,7 +21,7 @@ import typer
 from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:  # what takes long to import is imported when it is needed: help and mistakes answer at once
-    from qep_tn.config import Config, PropagationSection
+    from qep_tn.config import AccuracySection, Config
     from qep_tn.hamiltonian import Hamiltonian
     from qep_tn.operators import Operator
     from qep_tn.results import RunFolder
@@ -125,6 +125,35 @@ def explore(
         )
         if not walk.converged:
             raise _NotConvergedError(walk.message)
+
+
+@app.command()
+def sensitivity(
+    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
+) -> None:
+    """Two points of a parameter between which an observable changes fastest."""
+    with _run("sensitivity", config, overrides, solver, out, resume) as run:
+        from qep_tn.config import scanned_points
+        from qep_tn.plots import plot_run
+        from qep_tn.tasks.sensitivity import optimize_sensitivity
+
+        section = run.config.sensitivity
+        try:
+            scan, points = scanned_points(run.config, run.H)
+        except ValueError as error:
+            raise ValueError(f"{config}: {error}") from None
+        assert run.observable is not None
+        result = optimize_sensitivity(
+            run.H, run.theta, run.observable, scan=scan, points=points, train=section.train, steps=section.steps,
+            rate=section.rate, closest=section.closest, solver=run.solver, run=run.folder, **_accuracy(section),
+        )  # fmt: skip
+        plot_run(run.folder.path)
+        print(
+            f"{result.message}; steepest at {scan} = {result.boundary:.6g} +- {result.boundary_error:.1g}; "
+            f"results in {run.folder.path}"
+        )
+        if not result.converged:
+            raise _NotConvergedError(result.message)
 
 
 @app.command()
@@ -290,7 +319,7 @@ def _leave_as_found(folder: RunFolder) -> None:
             path.rmdir()
 
 
-def _accuracy(section: PropagationSection) -> dict[str, Any]:
+def _accuracy(section: AccuracySection) -> dict[str, Any]:
     return {"rtol": section.rtol, "beta": section.beta, "scheme": section.scheme}
 
 

@@ -1,7 +1,7 @@
 """The configuration of a run, as typed and checked settings, and what is built from it.
 
-One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [boundary], [verify]. Every
-key has a default but `model.name`; unknown keys are errors. The seed of everything random is `solver.seed`. A field's
+One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [sensitivity],
+[boundary], [verify]. Every key has a default but `model.name`; unknown keys are errors. The seed of everything random is `solver.seed`. A field's
 description is what messages say about its values. Nothing here executes code from a file, except the function that
 `model.name = "package.module:function"` names. `qep_tn.config_file` reads and writes the file.
 """
@@ -63,13 +63,18 @@ class SolverSection(Section):
     seed: int = Field(default=0, ge=0, description="a whole number, 0 or more")
 
 
-class PropagationSection(Section):
+class AccuracySection(Section):
     """How gradients are taken; see `qep_tn.gradient`."""
 
-    objective: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'abs(X(2) * X(6))'")
     rtol: float = Field(default=1e-4, gt=0, lt=1, description="a relative error between 0 and 1")
     beta: PositiveFloat | Literal["auto"] = Field(default="auto", description="'auto' or a positive nudge strength")
     scheme: Scheme = Field(default="symmetric", description="'symmetric', 'one-sided' or 'linear-response'")
+
+
+class PropagationSection(AccuracySection):
+    """The gradient of what, and how it is taken."""
+
+    objective: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'abs(X(2) * X(6))'")
 
 
 class GradientSection(PropagationSection):
@@ -96,6 +101,21 @@ class ExploreSection(PropagationSection):
     )
     starts: int = Field(default=1, ge=1, description="a whole number, 1 or more")
     spread: float = Field(default=0.5, gt=0, description="a positive distance, in units of energy")
+
+
+class SensitivitySection(AccuracySection):
+    """Two points between which an observable changes fastest; see `qep_tn.optimize_sensitivity`."""
+
+    observable: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'X(2) * X(6)'")
+    scan: str | None = Field(default=None, description="the name of a parameter, such as 'g_x'")
+    points: list[float] | None = Field(
+        default=None, min_length=2, max_length=2, description="two values of the scanned parameter, such as [0.5, 1.5]"
+    )
+    train: list[str] | None = Field(default=None, description="a list of parameter names, such as ['g_zz']")
+    steps: int = Field(default=40, ge=0, description="a whole number, 0 or more")
+    rate: float = Field(default=0.1, gt=0, description="a positive step length, in units of energy")
+    closest: float = Field(default=1e-3, gt=0, description="a positive distance, in units of energy")
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
 
 
 class BoundarySection(Section):
@@ -143,6 +163,7 @@ class Config(Section):
     solver: SolverSection = SolverSection()
     gradient: GradientSection = GradientSection()
     explore: ExploreSection = ExploreSection()
+    sensitivity: SensitivitySection = SensitivitySection()
     boundary: BoundarySection = BoundarySection()
     verify: VerifySection = VerifySection()
     versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
@@ -234,6 +255,29 @@ def observable(text: str, H: Hamiltonian, section: str) -> Operator:
         raise ValueError(f"{place}: {error}") from None
     operator.check(H.sites, place)
     return operator
+
+
+def scanned_points(config: Config, H: Hamiltonian) -> tuple[str, tuple[float, float]]:
+    """The scalar parameter that [sensitivity] scans, the first one by default, and its two first values.
+
+    Raises ValueError if there is no such parameter, and for points that are missing or too close.
+    """
+    section = config.sensitivity
+    scalars = {name: operator for name, operator in H.parameters.items() if not isinstance(operator, tuple)}
+    if not scalars:
+        raise ValueError("[sensitivity] scan: the model has no scalar parameter; set [model] local = false")
+    for key, names in (("scan", [section.scan or next(iter(scalars))]), ("train", section.train or [])):
+        if unknown := next((name for name in names if name not in scalars), None):
+            raise ValueError(f"[sensitivity] {key}: {hint(f'{unknown!r} is no scalar parameter', unknown, scalars)}")
+    scan = section.scan or next(iter(scalars))
+    if section.points is None:
+        raise ValueError(f"[sensitivity] points: missing; give two values of {scan}, such as points = [0.5, 1.5]")
+    first, second = section.points
+    if abs(first - second) < section.closest:
+        raise ValueError(
+            f"[sensitivity] points: {first:g} and {second:g} are not closest = {section.closest:g} apart; move them apart"
+        )
+    return scan, (first, second)
 
 
 def solver(config: Config, H: Hamiltonian) -> Solver:

@@ -66,8 +66,8 @@ class Sensitivity:
         whether the pair `encloses` a steepest point.
     boundary, boundary_error: where the observable changes fastest along the scanned parameter. If the points met or
         came to rest: the middle of the last pair known to enclose a steepest point, and half its distance. Else the
-        middle of the last pair, and half its distance plus how far the middle still moved over the last five steps,
-        which bounds nothing if the pair has far to go.
+        middle of the last pair, and half its distance plus how far the middle still moved over the last five steps
+        plus how far from it the pair's gradient suggests the steepest point; infinite if it suggests none.
     states: the free ground states at the last pair.
     converged, message: whether all gradients are trustworthy, and points that met enclose a steepest point; and how
         it ended.
@@ -295,24 +295,33 @@ def _result(
     assert first is not None
     assert second is not None
     pair = _enclosing(rows)
-    rests = pair is not None and stopped.startswith("the points")
     middles = [(row[moving[0]] + row[moving[1]]) / 2 for row in rows]
-    if not rests:
+    message, further = stopped, 0.0
+    if pair is None or not stopped.startswith("the points"):
         pair = len(rows) - 1
-    assert pair is not None
-    error = abs(rows[pair][moving[0]] - rows[pair][moving[1]]) / 2
-    message = stopped
-    if not rests:
-        drift = np.ptp(middles[-_LAST - 1 :])
-        error += drift
+        drift, offset = float(np.ptp(middles[-_LAST - 1 :])), _offset(rows[-1], moving)
+        further = drift + offset
         message = stopped or (
-            f"{len(rows) - 1} steps made, and the points still move, their middle by {drift:.2g} over the last "
-            f"{min(_LAST, len(rows) - 1)}; take more steps"
+            f"{pair} steps made, and the points still move, their middle by {drift:.2g} over the last "
+            f"{min(_LAST, pair)}; the steepest change is about {offset:.2g} from it; take more or shorter steps"
         )
     if doubtful := sum(not row["trustworthy"] for row in rows):
         message += f"; {doubtful} of {len(rows)} pairs of gradients are not trustworthy"
+    half = abs(rows[pair][moving[0]] - rows[pair][moving[1]]) / 2
     converged = not doubtful and not stopped.startswith("stopped")
-    return Sensitivity(history, float(middles[pair]), float(error), (first, second), converged, message)
+    return Sensitivity(history, float(middles[pair]), float(half + further), (first, second), converged, message)
+
+
+def _offset(row: dict[str, Any], moving: Sequence[str]) -> float:
+    """How far the steepest point is from the middle of a pair, if dO/dg is a parabola about it; infinite if it is none.
+
+    With dO/dg = a - c (g - g_0)^2, m = g_0 - (g1 + g2)/2 and h = (g2 - g1)/2, the gradient pulls g1 and g2 inward by
+    p_1 and p_2 = c h / 3 +- c m, so that m = h (p_1 - p_2) / (3 (p_1 + p_2)).
+    """
+    distance = row[moving[0]] - row[moving[1]]
+    first, second = row[f"gradient_{moving[0]}"], -row[f"gradient_{moving[1]}"]
+    inward = np.sign(distance) * (first + second)
+    return float(abs(distance * (first - second) / inward) / 6) if inward > 0 else float("inf")
 
 
 def _dataset(rows: list[dict[str, Any]], H: Hamiltonian, scan: str, observable: Operator) -> xr.Dataset:
@@ -357,7 +366,7 @@ def _summary(
         "converged": result.converged,
         "message": result.message,
         "boundary": result.boundary,
-        "boundary_error": result.boundary_error,
+        "boundary_error": result.boundary_error if np.isfinite(result.boundary_error) else None,
         "steps": history.sizes["step"] - 1,
         "sensitivity": float(history["sensitivity"][-1]),
         "sensitivity_error": float(history["sensitivity_error"][-1]),
