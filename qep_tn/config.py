@@ -1,9 +1,9 @@
 """The configuration of a run, as typed and checked settings, and what is built from it.
 
 One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [sensitivity],
-[boundary], [verify]. Every key has a default but `model.name`; unknown keys are errors. The seed of everything random is `solver.seed`. A field's
-description is what messages say about its values. Nothing here executes code from a file, except the function that
-`model.name = "package.module:function"` names. `qep_tn.config_file` reads and writes the file.
+[boundary], [verify]. Every key has a default but `model.name`; unknown keys are errors. The seed of everything random
+is `solver.seed`. A field's description is what messages say about its values. Nothing here executes code from a file,
+except the function that `model.name = "package.module:function"` names. `qep_tn.config_file` reads and writes the file.
 """
 
 from __future__ import annotations

@@ -60,6 +60,10 @@ def plot_run(run_dir: str | Path) -> list[Path]:
         from qep_tn import boundary_plots
 
         figures = boundary_plots.figures(history, _model_name(folder))
+    elif history.attrs.get("task") == "sensitivity":
+        from qep_tn import sensitivity_plots
+
+        figures = sensitivity_plots.figures(history, _model_name(folder))
     else:
         figures = _walk_figures(history, _model_name(folder))
     written = []
@@ -92,7 +96,7 @@ def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
     path, losses = np.concatenate(paths), np.concatenate([each["loss"].values for each in walks])
     with matplotlib.rc_context(STYLE):
         figure, (ax,) = new_figure(2.9, 1)
-        limits = _limits(path)
+        limits = limits_around(path)
         ax.set(xlim=limits[0], ylim=limits[1], xlabel=symbol(axes[0]), ylabel=symbol(axes[1]))
         ax.xaxis.set_major_locator(MaxNLocator(6))
         known = model == "cluster_ising" and set(axes) < set(exact_phases.PARAMETERS)
@@ -122,13 +126,13 @@ def walk(history: xr.Dataset, axes: tuple[str, str], model: str = "") -> Figure:
     return figure
 
 
-def progress(history: xr.Dataset) -> Figure:
-    """Loss and gradient norm with their error bands, bond dimension and wall time, against the step.
+def progress(history: xr.Dataset, objective: str = "loss") -> Figure:
+    """Objective and gradient norm with their error bands, bond dimension and wall time, against the step.
 
-    Of several walks the best is drawn so, and the others as thin lines.
+    objective: the variable of the first panel. Of several walks the best is drawn so, and the others as thin lines.
     """
     quantities = [
-        ("loss", "loss", BLUE),
+        (objective, objective, BLUE),
         ("gradient_norm", r"$\|\nabla_{\!\theta}\,\ell\|$", VERMILION),
         ("max_bond", r"bond dim. $\chi$", GREEN),
         ("seconds", "step time (s)", "black"),
@@ -148,7 +152,7 @@ def progress(history: xr.Dataset) -> Figure:
                 width = best[f"{name}_error"].values
                 width = np.where(np.isfinite(width), width, np.nan)
                 ax.fill_between(steps, values - width, values + width, color=color, alpha=0.25, linewidth=0)
-            if name != "loss":
+            if name != objective:
                 top = ax.get_ylim()[1]
                 ax.set_ylim(-0.06 * top, 1.05 * top)
             ax.set_ylabel(label)
@@ -185,7 +189,7 @@ def _walks(history: xr.Dataset) -> list[xr.Dataset]:
     return [walks[best], *walks[:best], *walks[best + 1 :]]
 
 
-def _limits(path: NDArray) -> NDArray:
+def limits_around(path: NDArray) -> NDArray:
     """Axis limits, (2, 2), around a walk, with a margin of a sixth.
 
     Neither side is shorter than 0.7 of the other, nor than a tenth of the largest coupling.
