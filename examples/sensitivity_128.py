@@ -9,6 +9,7 @@ from qep_tn import X
 
 
 def main() -> None:
+    """Run it, and print where the observable changes fastest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sites", type=int, default=128)
     parser.add_argument("--steps", type=int, default=30)

@@ -275,7 +275,8 @@ def scanned_points(config: Config, H: Hamiltonian) -> tuple[str, tuple[float, fl
     first, second = section.points
     if abs(first - second) < section.closest:
         raise ValueError(
-            f"[sensitivity] points: {first:g} and {second:g} are not closest = {section.closest:g} apart; move them apart"
+            f"[sensitivity] points: {first:g} and {second:g} are not closest = {section.closest:g} apart; "
+            "move them apart, or lower closest"
         )
     return scan, (first, second)
 

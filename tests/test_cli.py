@@ -298,7 +298,7 @@ def test_help_names_the_verbs_and_is_quick(capsys):
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert time.perf_counter() - began < 5  # of imports
-    for verb in ("gradient", "explore", "verify", "plot"):
+    for verb in ("gradient", "explore", "sensitivity", "verify", "plot"):
         assert verb in out
 
 
@@ -321,3 +321,65 @@ def test_the_summary_says_which_solver_it_was(name, solver, tmp_path):
     setting = ["--set", "model.L=14", "--set", 'gradient.objective="X(5) * X(9)"']
     assert main(["gradient", "chain.toml", *setting, "--solver", name, "--out", "run"]) == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["solver"]["name"] == solver
+
+
+SENSITIVITY = ["sensitivity", "chain.toml", "--set", "sensitivity.points=[0.6, 1.8]"]
+
+
+def test_sensitivity_writes_what_a_run_has(capsys, folder):
+    assert main([*SENSITIVITY, "--set", "sensitivity.train=['g_zz']", "--set", "sensitivity.steps=3"]) == 0
+    run = folder / "runs" / "chain-sensitivity"
+    for name in ("progress", "pair", "walk"):
+        assert (run / "figures" / f"{name}.png").stat().st_size > 0
+    summary = json.loads((run / "summary.json").read_text())
+    printed = capsys.readouterr().out
+    assert f"steepest at g_x = {summary['boundary']:.6g} +- " in printed
+    assert "3 steps made, and the points still move" in printed
+    assert "pair 3: g_x" in (run / "run.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["points=[1.0]"], "[sensitivity] points: must be two values of the scanned parameter"),
+        (["points=[1.0, 1.0]"], "[sensitivity] points: 1 and 1 are not closest = 0.001 apart"),
+        (["scan=g_y"], "[sensitivity] scan: 'g_y' is no scalar parameter; did you mean 'g_x'?"),
+        (["train=['g_zx']"], "[sensitivity] train: 'g_zx' is no scalar parameter; did you mean"),
+        (["observable=abs(X(2))"], "[sensitivity] observable: 'abs(X(2))': an operator is wanted here, not abs(...)"),
+        (["observable=X(6)"], "[sensitivity] observable"),
+        (["stepps=1"], "[sensitivity] stepps: unknown key; did you mean 'steps'?"),
+    ],
+)
+def test_wrong_settings_of_sensitivity_are_refused(capsys, folder, settings, said):
+    assert_refused(capsys, [*SENSITIVITY, *(a for s in settings for a in ("--set", f"sensitivity.{s}"))], said)
+    assert not (folder / "runs" / "chain-sensitivity").exists()
+
+
+def test_sensitivity_needs_two_points_of_a_scalar(capsys):
+    assert_refused(capsys, ["sensitivity", "chain.toml"], "chain.toml: [sensitivity] points: missing; give two values")
+    assert_refused(capsys, [*SENSITIVITY, "--set", "model.local=true"], "[sensitivity] scan: the model has no scalar")
+
+
+def test_sensitivity_that_cannot_be_trusted_exits_3(capsys):
+    degenerate = ["--set", "parameters.g_zz=3", "--set", "sensitivity.observable=Z(2)", "--set", "parameters.g_zxz=0"]
+    assert main([*SENSITIVITY, *degenerate, "--set", "sensitivity.points=[1e-6, 2e-3]"]) == 3
+    assert "stopped at step 0" in capsys.readouterr().err
+
+
+def test_killed_sensitivity_resumes_to_the_same_bytes(folder):
+    settings = ["--set", "sensitivity.rate=0.002", "--set", "sensitivity.train=[]"]
+    process = qep_tn(*SENSITIVITY, *settings, "--set", "sensitivity.steps=100000")
+    run = folder / "runs" / "chain-sensitivity"
+    deadline = time.monotonic() + 60
+    while not (run / "state.h5").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.kill()
+    process.communicate(timeout=30)
+    steps = ["--set", f"sensitivity.steps={load(run).sizes['step'] + 2}"]
+    assert main([*SENSITIVITY, *settings, *steps, "--resume"]) == 0
+    assert main([*SENSITIVITY, *settings, *steps, "--out", "whole"]) == 0
+    for name in ("history.nc", "state.h5"):
+        assert (run / name).read_bytes() == Path("whole", name).read_bytes()

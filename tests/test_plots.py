@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
+import qep_tn as qt
 from qep_tn import plots
 from qep_tn.exact_phases import PARAMETERS, PHASES, boundaries, phase
+from qep_tn.results import RunFolder
 
 MOMENTA = np.linspace(-np.pi, np.pi, 20_001)
 coupling = st.floats(-3, 3)
@@ -143,3 +145,16 @@ def test_parameters_are_shown_as_mathematics(name, shown):
 def test_folder_without_history_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"history\.nc does not exist; give the folder of a run"):
         plots.plot_run(tmp_path)
+
+
+def test_a_sensitivity_run_has_figures_of_its_own(tmp_path):
+    H, run = qt.models.cluster_ising(6), RunFolder.create(tmp_path)
+    qt.optimize_sensitivity(
+        H, {"g_zz": 1.0, "g_zxz": 0.5}, qt.X(1) * qt.X(4), scan="g_x", points=(0.5, 2.0), train=["g_zz"], steps=3,
+        run=run, progress=False,
+    )  # fmt: skip
+    run.close()
+    names = ["pair", "progress", "walk"]
+    files = plots.plot_run(tmp_path)
+    assert [file.name for file in files] == [f"{name}.{suffix}" for name in names for suffix in ("pdf", "png")]
+    assert {imread(file).shape[1] for file in files if file.suffix == ".png"} == {round(300 * plots.COLUMN_WIDTH)}

@@ -305,8 +305,9 @@ def _result(
             f"{pair} steps made, and the points still move, their middle by {drift:.2g} over the last "
             f"{min(_LAST, pair)}; the steepest change is about {offset:.2g} from it; take more or shorter steps"
         )
-    if doubtful := sum(not row["trustworthy"] for row in rows):
-        message += f"; {doubtful} of {len(rows)} pairs of gradients are not trustworthy; leave beta to 'auto' or raise max_bond"
+    doubtful = sum(not row["trustworthy"] for row in rows)
+    if doubtful and not stopped.startswith("stopped"):
+        message += f"; {doubtful} of {len(rows)} pairs of gradients are not trustworthy; leave beta to 'auto'"
     half = abs(rows[pair][moving[0]] - rows[pair][moving[1]]) / 2
     converged = not doubtful and not stopped.startswith("stopped")
     return Sensitivity(history, float(middles[pair]), float(half + further), (first, second), converged, message)

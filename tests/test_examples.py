@@ -1,0 +1,37 @@
+"""The examples run, at reduced size, as configurations and as scripts."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qep_tn.cli import main
+from qep_tn.results import load
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "status"),
+    [
+        ("sensitivity_10", ["sensitivity.steps=3"], 3),  # its nudge is too strong to be trusted
+        ("sensitivity_128", ["model.L=16", "sensitivity.observable=X(6) * X(10)", "sensitivity.steps=2"], 0),
+    ],
+)
+def test_configuration_runs(name, settings, status, tmp_path):
+    arguments = ["sensitivity", str(EXAMPLES / f"{name}.toml"), "--out", str(tmp_path / "run")]
+    assert main([*arguments, *(a for s in settings for a in ("--set", s))]) == status
+    assert load(tmp_path / "run").sizes["step"] > 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("sensitivity_10", ["--steps", "4"]), ("sensitivity_128", ["--sites", "16"])]
+)
+def test_script_prints_an_interval_that_contains_the_exact_value(name, arguments):
+    command = [sys.executable, EXAMPLES / f"{name}.py", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    boundary, error = map(float, re.search(r"steepest at g_x = (\S+) \+- (\S+)", done.stdout).groups())
+    exact = float(re.search(r"exact: +g_x = ([-.\d]+)", done.stdout).group(1))
+    assert abs(boundary - exact) <= error + 1e-3  # the exact values' grid
