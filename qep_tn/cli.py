@@ -164,6 +164,7 @@ def boundary(
     with _run("boundary", config, overrides, solver, out, resume) as run:
         from qep_tn.plots import plot_run
         from qep_tn.report import boundary_table
+        from qep_tn.tasks.boundary import boundary_plane
 
         section = run.config.boundary
         if section.plane is None:
@@ -172,12 +173,12 @@ def boundary(
             "start": section.start, "step": section.step, "points": section.points, "search": section.search,
             "sharpness": section.sharpness, "solver": run.solver, "rtol": section.rtol, "run": run.folder,
         }  # fmt: skip
+        plane = section.plane[0], section.plane[1]
         try:
-            trace = _traced(run, (section.plane[0], section.plane[1]), settings)
-        except np.linalg.LinAlgError:
-            raise
+            boundary_plane(run.H, run.theta, plane, section.limits, run.observable, run.solver, section.rtol)
         except ValueError as error:
             raise ValueError(f"{config}: [boundary] {error}") from None
+        trace = _traced(run, plane, settings)
         plot_run(run.folder.path)
         print(boundary_table(trace.history), f"{trace.message}; results in {run.folder.path}", sep="\n")
         if not trace.converged:
