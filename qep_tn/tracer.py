@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,7 +150,7 @@ class Trace:
             n = found.peak.normal
             turned = abs(n[0] / n[1]) if n[1] else 1.0
             spacing = self.plane.spacing * found.peak.width * turned or float(self.plane.sides[wanted]) / 1000
-            across, branches = wanted, found.branches
+            across, branches = wanted, _turned(found.branches, n)
         self._add(Point.at(place, across, found, self.curves, 0, self.step / 4, solves, time.perf_counter() - began))
         self.ends.append({})
         self.newest = self.seed = found.branches
@@ -170,8 +171,9 @@ class Trace:
             if stop:
                 return self._end(direction, stop)
             across = self._line_across(tangent, last.across)
+            sides = branches if across == last.across else _turned(branches, last.normal)
             found = self.plane.line(across, target[1 - across]).correct(
-                target[across], self._spacing(last, across), branches
+                target[across], self._spacing(last, across), sides
             )  # fmt: skip
             solves += found.ground_states
             problem = self._problem(found, target)
@@ -194,7 +196,8 @@ class Trace:
         seconds = time.perf_counter() - began
         self._add(Point.at(place, across, found, self.curves - 1, last.order + direction, reach, solves, seconds))
         self.newest = found.branches
-        if len(known) > 3 and self._distance(place, known[0].place) < 0.75 * self.step:
+        away = max(self._distance(point.place, known[0].place) for point in known)
+        if away > 2 * self.step and self._distance(place, known[0].place) < 0.75 * self.step:
             self._end(direction, Stop("closed loop", "it has come back to its first point"))
             self._end(-direction, Stop("closed loop", "it has come back to its first point"))
         return None
@@ -278,18 +281,18 @@ class Trace:
         return ""
 
     def _curve_at(self, place: Place, across: int, width: float) -> int | None:
-        """The number of another curve on which a point lies; None if there is none."""
+        """The number of another curve that is nearer, along the line, than a peak is wide; None if there is none."""
+        least = 1e-3 * float(self.plane.sides[across])
         for curve in range(self.curves):
-            ordered = self._ordered(curve)
             if curve == self.curves - 1 and len(self.ends[-1]) < 2:
-                continue
-            places = np.array([p.place for p in ordered])
-            order = np.argsort(places[:, 1 - across], kind="stable")
-            fixed, values = places[order, 1 - across], places[order, across]
-            if fixed[0] <= place[1 - across] <= fixed[-1]:
-                near = abs(np.interp(place[1 - across], fixed, values) - place[across])
-                nearest = ordered[int(np.abs(places[:, 1 - across] - place[1 - across]).argmin())]
-                if near < _ON_CURVE * max(width, nearest.width, 1e-3 * float(self.plane.sides[across])):
+                continue  # that is the curve at work
+            for a, b in pairwise(self._ordered(curve)):
+                fixed = (a.place[1 - across], b.place[1 - across])
+                if not min(fixed) <= place[1 - across] <= max(fixed):
+                    continue
+                share = (place[1 - across] - fixed[0]) / (fixed[1] - fixed[0] or 1.0)
+                there = a.place[across] + share * (b.place[across] - a.place[across])
+                if abs(there - place[across]) < _ON_CURVE * max(width, a.width, b.width, least):
                     return curve
         return None
 
@@ -348,6 +351,11 @@ class Trace:
 def _in_plane(normal: Place, across: int) -> Place:
     """A normal by (across, along) as components of the plane's first and second parameter."""
     return normal if across == 0 else (normal[1], normal[0])
+
+
+def _turned(branches: Branches, normal: Place) -> Branches:
+    """The states below and above the ridge on a line along one parameter, as they lie on a line along the other."""
+    return branches if normal[0] * normal[1] >= 0 else (branches[1], branches[0])
 
 
 def _tangent(normal: Place, sides: NDArray) -> NDArray:
