@@ -131,6 +131,36 @@ def extrapolation(name: str) -> list[dict[str, Any]]:
     return rows
 
 
+def ising_and_xxz() -> dict[str, Any]:
+    """The Ising chain's h / J from L = 32, 64, 128, exactly 1; and the XXZ chain's J_z = -sqrt(J_xy^2 + h^2), any L."""
+    scaling = qt.finite_size_scaling(
+        qt.models.transverse_field_ising, [32, 64, 128], {"h": 1.0, "J": 1.0}, ("h", "J"),
+        {"h": (0.4, 2.2), "J": (0.5, 2.0)}, observable=lambda L: Z(L // 2) * Z(L // 2 + 1), start={"h": 0.99, "J": 1.0},
+        solver=qt.NumbaDMRG(), progress=False,
+    )  # fmt: skip
+    points = points_of(scaling.history)
+    ratio = np.array([float(p["h_infinite"]) / float(p["J_infinite"]) for p in points])
+    errors = np.array([float(p["h_infinite_error"]) / float(p["J_infinite"]) for p in points])
+    began = perf_counter()
+    trace = qt.trace_boundary(
+        qt.models.xxz_staggered(32), {"J_xy": 1.0, "J_z": -1.3, "h": 0.8}, ("J_z", "h"),
+        {"J_z": (-2.0, -1.02), "h": (0.3, 1.6)}, start={"J_z": -1.28, "h": 0.8}, step=1 / 8, solver=qt.NumbaDMRG(),
+        progress=False,
+    )  # fmt: skip
+    off = [abs(float(p["J_z"]) + np.hypot(1.0, float(p["h"]))) for p in points_of(trace.history)]
+    bars = [float(p["J_z_error"]) for p in points_of(trace.history)]
+    return {
+        "transverse_field_ising": {
+            "points": len(points), "largest_relative": float(abs(ratio - 1).max()),
+            "within_own_error": float(np.mean(abs(ratio - 1) <= errors)),
+        },
+        "xxz_staggered_32": {
+            "points": len(off), "largest_off": max(off), "within_own_error": float(np.mean(np.array(off) <= bars)),
+            "median_error_bar": float(np.median(bars)), "seconds": perf_counter() - began,
+        },
+    }  # fmt: skip
+
+
 def cost(L: int) -> dict[str, Any]:
     """Ground states of one curve of about 50 points, with and without the search, and of golden-section search."""
     H, theta, window = qt.models.cluster_ising(L), DIAGRAMS["g_zxz = 1"]["theta"], DIAGRAMS["g_zxz = 1"]["window"]
@@ -192,11 +222,13 @@ def main(arguments: list[str] | None = None) -> None:
                     print({k: v if isinstance(v, str) else round(v, 5) for k, v in row.items()}, flush=True)
         spent = cost(L)
         print(spent, flush=True)
+        others = ising_and_xxz()
+        print(others, flush=True)
         for name in DIAGRAMS:
             for row in extrapolation(name):
                 extrapolated.append(row)
                 print(row, flush=True)
-    write_results("boundary", accurate, extrapolation=extrapolated, cost=spent)
+    write_results("boundary", accurate, extrapolation=extrapolated, cost=spent, other_models=others)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ _MOVES = 6  # of the samples along a line, by one or two spacings each
 _ZOOMS = 6  # changes of the spacing
 _REACH = SAMPLES // 2
 _NEAR = 0.5  # spacings that the peak may be off the middle sample
+_RESOLVED = 0.5  # largest error of a peak that counts as one, in widths
+_NARROW = 3.0  # energy scales over L: transitions are wider, but near multicritical points
 _FINEST = 1e-3  # spacing, as a share of the window, below which a jump is one
 
 log = logging.getLogger("qep_tn")
@@ -132,22 +134,27 @@ class Line:
             order, they stay on the two sides.
         """
         side = float(self.plane.sides[self.across])
+        best: Correction | None = None
         for _ in range(_ZOOMS):
             samples = self._around_peak(centre, spacing, branches)
             branches = samples[0].state, samples[-1].state
-            peak = find_peak(samples, self.plane.noise(self.across))
+            peak = self._peak(samples)
+            wanted = self.plane.spacing * peak.width if peak else 0.0
             if peak is None:
-                return self._correction(None, samples, "the response has no maximum within reach")
+                return best or self._correction(None, samples, "the response has no maximum within reach")
             if peak.jump and spacing <= _FINEST * side and peak.error < spacing:
                 return self._correction(peak, samples)
-            wanted = self.plane.spacing * peak.width
-            if not peak.jump and 0.6 * wanted <= spacing <= 1.6 * wanted:
-                return self._correction(peak, samples)
+            if not peak.jump:
+                resolved = peak.error <= _RESOLVED * peak.width
+                if spacing <= 1.6 * wanted and not resolved:
+                    return best or self._correction(None, samples, "the samples' errors hide the peak; lower rtol")
+                best = self._correction(peak, samples) if resolved else None
+                if best and 0.6 * wanted <= spacing <= 1.6 * wanted:
+                    return best
             centre = peak.position
-            spacing = (
-                max(spacing / 4, _FINEST * side) if peak.jump else float(np.clip(wanted, spacing / 8, 4 * spacing))
-            )
-        return self._correction(None, samples, "the response has no maximum of a definite width")
+            finer = max(spacing / 4, _FINEST * side)
+            spacing = finer if peak.jump else float(np.clip(wanted, spacing / 8, 4 * spacing))
+        return best or self._correction(None, samples, "the response has no maximum of a definite width")
 
     def _around_peak(self, centre: float, spacing: float, branches: Branches) -> list[Sample]:
         """Five samples, moved along the line until the peak lies in their middle, or nowhere."""
@@ -158,7 +165,7 @@ class Line:
             window = range(middle - _REACH, middle + _REACH + 1)
             self._fill(window, centre, spacing, branches)
             samples = [self.samples[k] for k in window]
-            peak = find_peak(samples, self.plane.noise(self.across))
+            peak = self._peak(samples)
             if peak is None:
                 middle += 2 * rising_towards(samples)
                 continue
@@ -167,6 +174,11 @@ class Line:
                 break
             middle += int(np.clip(round(off), -2, 2))
         return samples
+
+    def _peak(self, samples: list[Sample]) -> Peak | None:
+        place = (samples[_REACH].position, self.fixed) if self.across == 0 else (self.fixed, samples[_REACH].position)
+        narrow = _NARROW * self.plane.energy_scale(place) / len(self.plane.H.sites)
+        return find_peak(samples, self.plane.noise(self.across), narrow)
 
     def _fill(self, window: range, centre: float, spacing: float, branches: Branches) -> None:
         """Add the samples that a window lacks; those below the ones that are there start from the lowest of them."""

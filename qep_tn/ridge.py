@@ -64,19 +64,20 @@ class Peak:
         return self.width == 0
 
 
-def find_peak(samples: list[Sample], noise: float) -> Peak | None:
+def find_peak(samples: list[Sample], noise: float, narrow: float = 0.0) -> Peak | None:
     """The peak of the response among five equally spaced samples, or within half a spacing of them; None if none.
 
-    noise: error of each <O>.
+    noise: error of each <O>, at peaks wider than `narrow`; at narrower ones it grows as the width falls: a state's
+        error is that of its energy over the gap, and the gap at a ridge goes with its width.
     """
     changes = np.abs(np.diff([sample.value for sample in samples]))
     steepest = int(changes.argmax())
     if changes[steepest] > max(_JUMP * changes.sum(), 10 * noise):
         return _jump(samples, steepest)
-    return _smooth_peak(samples, noise)
+    return _smooth_peak(samples, noise, narrow)
 
 
-def _smooth_peak(samples: list[Sample], noise: float) -> Peak | None:
+def _smooth_peak(samples: list[Sample], noise: float, narrow: float) -> Peak | None:
     """The steepest point of the polynomial of fourth order through the samples.
 
     Its error is what the next two orders of the response, h (1 - x^2/w^2 + a x^3/w^3 + k x^4/w^4), change: at a
@@ -99,7 +100,7 @@ def _smooth_peak(samples: list[Sample], noise: float) -> Peak | None:
     height, bend = abs(float(slope(summit))), abs(float(third(summit)))
     width = float(np.sqrt(2 * height / bend))  # in units of the spacing, like all here
     powers = np.array([0, 0, 2, 6 * summit, 12 * summit**2])  # of the curvature's coefficients
-    scatter = noise * float(np.linalg.norm(powers @ _COEFFICIENTS)) / bend
+    scatter = noise * max(1.0, narrow / (width * spacing)) * float(np.linalg.norm(powers @ _COEFFICIENTS)) / bend
     orders = _FOURTH * (abs(2 * summit**3 - 3 * summit) / width**2 + 1 / width**3)
     cubic = _steepest_of_cubic(samples)
     orders = max(orders, 0.25 * abs(summit - cubic) if np.isfinite(cubic) else 0.5)
