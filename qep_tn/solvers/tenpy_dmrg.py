@@ -23,17 +23,22 @@ class TenpyDMRG(LibraryDMRG):
     """
 
     def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
-        from qep_tn.solvers.tenpy_engine import TenpySweeper, TwoSiteDMRGEngine
+        from qep_tn.solvers.tenpy_engine import TwoSiteDMRGEngine
 
         truncation = {"trunc_params": {"chi_max": self.max_bond, "svd_min": cutoff, "trunc_cut": None}}
-        return TenpySweeper(TwoSiteDMRGEngine, H, theta, start, _TWO_SITE | truncation | (_COLD if cold else {}))
+        return self._sweeper(TwoSiteDMRGEngine, H, theta, start, _TWO_SITE | truncation | (_COLD if cold else {}))
 
     def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
-        from qep_tn.solvers.tenpy_engine import SingleSiteDMRGEngine, TenpySweeper
+        from qep_tn.solvers.tenpy_engine import SingleSiteDMRGEngine
 
         options = {
             "trunc_params": {"chi_max": max(start.bond_dimensions), "svd_min": None, "trunc_cut": None},
             # P_tol bounds the squared amplitude
             "lanczos_params": {"N_max": 14, "P_tol": self.local_tolerance**2, "reortho": True},
         }
-        return TenpySweeper(SingleSiteDMRGEngine, H, theta, start, options)
+        return self._sweeper(SingleSiteDMRGEngine, H, theta, start, options)
+
+    def _sweeper(self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any]) -> Sweeper:
+        from qep_tn.solvers.tenpy_engine import TenpySweeper
+
+        return TenpySweeper(engine, H, theta, start, options)

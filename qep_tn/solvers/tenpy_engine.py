@@ -34,19 +34,29 @@ _OPTIONS: dict[str, Any] = {"max_N_for_ED": 32, "max_N_sites_per_ring": None}
 class TenpySweeper:
     """A TeNPy engine that sweeps when asked to; with a conserved charge as soon as the bonds are large enough for it to
     help, if all terms of H and the state have one.
+
+    below: a state to stay orthogonal to, then without a charge. TeNPy gives it the energy zero, so that H has to be
+    lowered by `shift` until the energy that is sought is negative.
     """
 
-    def __init__(self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any]) -> None:
+    def __init__(
+        self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any], below: MPS | None = None,
+        shift: float = 0.0,
+    ) -> None:  # fmt: skip
         self.H, self.theta = H, theta
         self.engine_class, self.options = engine, {**_OPTIONS, **options}
-        self.may_have_charge = True
+        self.may_have_charge = below is None
         with _quiet():
-            network = model(H, theta)
-            self._set_up(network, to_tenpy(start, network.lat.mps_sites()))
+            network = model(H, theta, shift=shift)
+            sites = network.lat.mps_sites()
+            self.orthogonal_to = None if below is None else [to_tenpy(below, sites)]
+            self._set_up(network, to_tenpy(start, sites))
 
     def _set_up(self, network: MPOModel, psi: tenpy.MPS) -> None:
         self.psi = psi
-        self.engine = self.engine_class(psi, network, copy.deepcopy(self.options))
+        self.engine = self.engine_class(
+            psi, network, copy.deepcopy(self.options), orthogonal_to=self.orthogonal_to
+        )  # fmt: skip
         if "mixer" in self.options:
             self.engine.mixer_activate()
 
@@ -70,11 +80,12 @@ class TenpySweeper:
         return from_tenpy(self.H.sites, self.psi)
 
 
-def model(H: Hamiltonian, theta: Theta, sites: list[TenpySite] | None = None) -> MPOModel:
-    """H(theta) as a TeNPy model with open boundaries, its local bases in our order."""
+def model(H: Hamiltonian, theta: Theta, sites: list[TenpySite] | None = None, shift: float = 0.0) -> MPOModel:
+    """H(theta) - shift as a TeNPy model with open boundaries, its local bases in our order."""
     sites = _tenpy_sites(H.sites) if sites is None else sites
     length = len(sites)
     tensors = [w.transpose(2, 3, 0, 1) for w in H.mpo.fill(H.coefficients(theta)).tensors]  # -> p p* wL wR
+    tensors[0][:, :, 0, 0 if length == 1 else 1] -= shift * np.eye(len(tensors[0]))
     mpo = TenpyMPO.from_Wflat(
         sites, tensors, IdL=[0] * length + [None], IdR=[None] + [1] * (length - 1) + [0], unit_cell_width=length
     )
