@@ -21,14 +21,13 @@ from qep_tn.boundary_history import END, taken_names
 from qep_tn.corrector import Place, Plane, prepared
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.operators import Operator
+from qep_tn.plane_window import Window, checked_window
 from qep_tn.results import RunFolder
 from qep_tn.solvers.choice import default_solver
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.tracer import Stop, Trace
 
 logger = logging.getLogger("qep_tn")
-
-Window = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -109,33 +108,13 @@ def boundary_plane(
     solver: Solver | None, rtol: float,
 ) -> Plane:  # fmt: skip
     """The plane of a trace, checked; arguments as in `trace_boundary`, which also says what is raised."""
-    H.flatten(theta)
-    scalars = [name for name, value in H.parameters.items() if isinstance(value, Operator)]
-    if len(axes) != 2 or axes[0] == axes[1]:
-        raise ValueError(
-            f"plane = {list(axes)}: name two different parameters; the scalar ones are {', '.join(scalars)}"
-        )
-    for name in axes:
-        if name not in scalars:
-            raise ValueError(
-                f"plane has {name!r}, which is no scalar parameter; these are {', '.join(scalars) or 'none'}"
-            )
-        if name not in window:
-            raise ValueError(f"window lacks {name!r}; give {name} = [low, high]")
-    if unknown := next((name for name in window if name not in axes), None):
-        raise ValueError(f"window has {unknown!r}, which is not in the plane {list(axes)}")
-    for name, limits in window.items():
-        if len(limits) != 2 or not np.isfinite(limits).all() or not limits[0] < limits[1]:
-            raise ValueError(f"window: {name} = {list(limits)}; give two finite numbers, the lower one first")
-    if clash := next((name for name in H.parameters if name in taken_names(axes) or "/" in name), None):
-        raise ValueError(f"parameter {clash!r} cannot be recorded: the name is taken in history.nc; rename it")
+    limits = checked_window(H, theta, axes, window, taken_names(axes))
     if observable is not None:
         observable.check(H.sites, "the observable of the boundary")
     if not 0 < rtol < 1:
         raise ValueError(f"rtol = {rtol}: an accuracy in widths of the peak lies between 0 and 1")
-    first, second = ((float(window[name][0]), float(window[name][1])) for name in axes)
     others = {name: value for name, value in theta.items() if name not in axes}
-    return Plane(H, others, axes, (first, second), observable, prepared(solver or default_solver(H), rtol), rtol)
+    return Plane(H, others, axes, limits, observable, prepared(solver or default_solver(H), rtol), rtol)
 
 
 def _starts(plane: Plane, start: Mapping[str, float] | Sequence[Mapping[str, float]] | None) -> list[Place]:
