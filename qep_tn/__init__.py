@@ -12,6 +12,7 @@ from qep_tn.solvers import ExactDiagonalization, FreeFermion, GroundState, Numba
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, extrapolate, finite_size_scaling
+from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "local",
     "models",
     "optimize_sensitivity",
+    "phase_diagram",
     "qubit",
     "qubits",
     "response_matrix",
