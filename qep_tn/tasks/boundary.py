@@ -96,6 +96,7 @@ def trace_boundary(
             _save(run, trace)
             bar.update(len(trace.points) - bar.n)
             bar.set_postfix(curve=trace.curves, refresh=False)
+        _save(run, trace)  # with the candidates that were no boundaries
     result = Boundary(trace.dataset(), trace.converged, trace.message)
     logger.info("%s", result.message)
     if run is not None:
