@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from qep_tn import exact_phases, plots
+from qep_tn import exact_phases, plots, scan_plots
 
 PALETTE = (plots.BLUE, plots.VERMILION, plots.GREEN, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 
 
-def figures(history: xr.Dataset, model: str = "") -> dict[str, Figure]:
+def figures(history: xr.Dataset, model: str = "", scan: xr.DataArray | None = None) -> dict[str, Figure]:
     """Every figure of a trace, or of a finite-size scaling, by name."""
     if history.attrs["task"] == "finite_size":
-        return {"boundaries": boundaries(history, model), "scaling": scaling(history)}
-    return {"boundaries": boundaries(history, model), "progress": progress(history)}
+        return {"boundaries": boundaries(history, model, scan), "scaling": scaling(history)}
+    return {"boundaries": boundaries(history, model, scan), "progress": progress(history)}
 
 
-def boundaries(history: xr.Dataset, model: str = "") -> Figure:
+def boundaries(history: xr.Dataset, model: str = "", scan: xr.DataArray | None = None) -> Figure:
     """The curves with error bars, in their window; of several lengths, all of them and their limit.
 
     model: for "cluster_ising", the exact boundaries of the infinite chain are drawn beneath.
+    scan: values on a grid of the plane, drawn beneath as a pale colour map.
     """
     a, b = (str(name) for name in history.attrs["plane"])
     third = next((name for name in exact_phases.PARAMETERS if name not in (a, b)), "")
@@ -37,6 +41,8 @@ def boundaries(history: xr.Dataset, model: str = "") -> Figure:
         ax.set(xlim=history.attrs[f"window_{a}"], ylim=history.attrs[f"window_{b}"])
         ax.set(xlabel=plots.symbol(a), ylabel=plots.symbol(b))
         ax.xaxis.set_major_locator(MaxNLocator(6))
+        if scan is not None:
+            scan_plots.draw(ax, scan, pale=True)
         if fixed is not None:
             plots.draw_boundaries(ax, (a, b), fixed)
         for number, curve in enumerate(curves):
@@ -52,7 +58,8 @@ def boundaries(history: xr.Dataset, model: str = "") -> Figure:
                 if "length" in history.dims
                 else f"ridges, $L = {history.attrs['length']}$"
             )
-            _draw_points(ax, curve, (a, b), color, label if number == 0 else None)
+            halo: Any = [] if scan is None else [withStroke(linewidth=2.2, foreground="white")]
+            _draw_points(ax, curve, (a, b), color, label=label if number == 0 else None, path_effects=halo)
         figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, columnspacing=1.2)
         if fixed is not None:
             figure.draw_without_rendering()
@@ -96,12 +103,12 @@ def _path(curve: xr.Dataset, axes: tuple[str, str]) -> NDArray:
     return path[np.isfinite(path).all(axis=1)]
 
 
-def _draw_points(ax: Axes, curve: xr.Dataset, axes: tuple[str, str], color: str, label: str | None) -> None:
+def _draw_points(ax: Axes, curve: xr.Dataset, axes: tuple[str, str], color: str, **options: Any) -> None:
     ending = "_infinite" if "length" in curve.dims else ""
     (x, dx), (y, dy) = ((curve[f"{n}{ending}"], curve[f"{n}{ending}_error"]) for n in axes)
     ax.errorbar(
         x, y, xerr=dx, yerr=dy, fmt="o-", markersize=3, color=color, linewidth=0.7, elinewidth=0.7, zorder=3,
-        label=label, clip_on=False,
+        clip_on=False, **options,
     )  # fmt: skip
 
 

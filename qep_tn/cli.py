@@ -178,11 +178,56 @@ def boundary(
             boundary_plane(run.H, run.theta, plane, section.limits, run.observable, run.solver, section.rtol)
         except ValueError as error:
             raise ValueError(f"{config}: [boundary] {error}") from None
+        _check_scan(run)
         trace = _traced(run, plane, settings)
         plot_run(run.folder.path)
+        doubtful = 0
+        if section.scan is not None:
+            doubtful = _scan(run, plane, (section.scan[0], section.scan[1]))
+            plot_run(run.folder.path)
         print(boundary_table(trace.history), f"{trace.message}; results in {run.folder.path}", sep="\n")
         if not trace.converged:
             raise _NotConvergedError(trace.message)
+        if doubtful:
+            raise _NotConvergedError(
+                f"{doubtful} ground states of the scan did not converge; raise the solver's max_bond"
+            )
+
+
+def _check_scan(run: _Run) -> None:
+    """Raise ValueError for a scan of a variable that there is none of."""
+    from qep_tn.solvers import FreeFermion
+
+    section = run.config.boundary
+    if section.scan is None:
+        return
+    if section.scan_variable == "observable":
+        if run.observable is None:
+            raise ValueError("[boundary] scan_variable: 'observable', but there is none; give observable, or 'entropy'")
+    elif isinstance(run.solver, FreeFermion):
+        raise ValueError(f"[boundary] scan_variable: free_fermion has no {section.scan_variable}; take another solver")
+
+
+def _scan(run: _Run, plane: tuple[str, str], shape: tuple[int, int]) -> int:
+    """The scan behind a trace, in a folder of its own within the run's. Returns how many points did not converge."""
+    from qep_tn.results import RunFolder
+    from qep_tn.scan_history import SCAN
+    from qep_tn.tasks.phase_diagram import phase_diagram
+
+    section = run.config.boundary
+    path = run.folder.path / SCAN
+    folder = RunFolder.create(
+        path, (run.folder.path / "config.toml").read_text(), resume=(path / "config.toml").exists()
+    )
+    observables = {} if run.observable is None else {"observable": run.observable}
+    try:
+        scan = phase_diagram(
+            run.H, run.theta, plane, section.limits, shape=shape, observables=observables, solver=run.solver,
+            rtol=section.rtol, run=folder,
+        )  # fmt: skip
+    finally:
+        folder.close()
+    return int((scan["converged"] == 0).sum())
 
 
 def _traced(run: _Run, plane: tuple[str, str], settings: Mapping[str, Any]) -> Boundary | Scaling:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SolverName = Literal["auto", "exact", "free_fermion", "numba", "tenpy", "quimb"]
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
+ScanVariable = Literal["entropy", "fidelity_susceptibility", "observable"]
 
 # in the bulk of a chain of any length; the published phase exploration measures it at L = 128: X(62) * X(66)
 BULK_CORRELATION = "X(L // 2 - 2) * X(L // 2 + 2)"
@@ -136,6 +137,12 @@ class BoundarySection(Section):
     search: int = Field(default=32, ge=8, description="a number of ground states a line, 8 or more")
     sharpness: float = Field(default=14.0, gt=0, description="a positive width, in energy scales over L")
     rtol: float = Field(default=1e-2, gt=0, lt=1, description="an accuracy in widths of the peak, between 0 and 1")
+    scan: list[Annotated[int, Field(ge=2)]] | None = Field(
+        default=None, min_length=2, max_length=2, description="two numbers of grid points, each 2 or more, as [24, 16]"
+    )
+    scan_variable: ScanVariable = Field(
+        default="entropy", description="'entropy', 'fidelity_susceptibility' or 'observable'"
+    )
 
     lengths: list[Annotated[int, Field(ge=3)]] | None = Field(
         default=None, min_length=2, description="two or more numbers of sites, such as [32, 64, 128]"

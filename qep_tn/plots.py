@@ -56,16 +56,22 @@ def plot_run(run_dir: str | Path) -> list[Path]:
     """
     folder = Path(run_dir)
     history = results.load(folder)
-    if history.attrs.get("task") in ("boundary", "finite_size"):
-        from qep_tn import boundary_plots
+    task, model = history.attrs.get("task"), _model_name(folder)
+    if task in ("boundary", "finite_size"):
+        from qep_tn import boundary_plots, scan_plots
 
-        figures = boundary_plots.figures(history, _model_name(folder))
-    elif history.attrs.get("task") == "sensitivity":
+        variable = str(_section(folder, "boundary").get("scan_variable", "entropy"))
+        figures = boundary_plots.figures(history, model, scan_plots.behind_trace(folder, variable))
+    elif task == "phase_diagram":
+        from qep_tn import scan_plots
+
+        figures = scan_plots.figures(history)
+    elif task == "sensitivity":
         from qep_tn import sensitivity_plots
 
-        figures = sensitivity_plots.figures(history, _model_name(folder))
+        figures = sensitivity_plots.figures(history, model)
     else:
-        figures = _walk_figures(history, _model_name(folder))
+        figures = _walk_figures(history, model)
     written = []
     (folder / "figures").mkdir(exist_ok=True)
     for name, figure in sorted(figures.items()):
@@ -251,11 +257,16 @@ def _moved(history: xr.Dataset) -> list[str]:
 
 
 def _model_name(folder: Path) -> str:
+    return str(_section(folder, "model").get("name", ""))
+
+
+def _section(folder: Path, name: str) -> Mapping[str, Any]:
+    """A section of the run's configuration; empty if there is none."""
     file = folder / "config.toml"
     if not file.exists():
-        return ""
+        return {}
     try:
-        model: Mapping[str, Any] = tomllib.loads(file.read_text()).get("model", {})
+        section: Mapping[str, Any] = tomllib.loads(file.read_text()).get(name, {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise ValueError(f"{file} is not valid TOML; restore it from the run's configuration") from None
-    return str(model.get("name", ""))
+    return section
