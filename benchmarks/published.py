@@ -10,19 +10,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import qep_tn as qt
-from qep_tn import X, Z
+from qep_tn import X
+from qep_tn.models.published import ten_qubits
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 OBSERVABLE = X(0) * X(4)
-
-
-def published_hamiltonian() -> qt.Hamiltonian:
-    """The published ten-site chain; its cluster term leaves out the first site."""
-    return qt.Hamiltonian(
-        qt.qubits(10),
-        {"g_x": -sum(X(j) for j in range(10)), "g_zz": -sum(Z(j) * Z(j + 1) for j in range(9))},
-        fixed=-0.5 * sum(Z(j) * X(j + 1) * Z(j + 2) for j in range(1, 8)),
-    )
 
 
 def nudged_expectation(H, theta, solver, start):
@@ -34,7 +26,7 @@ def nudged_expectation(H, theta, solver, start):
 
 def exploration(solver, steps):
     """(g_x, g_zz) before each step and after the last, (steps + 1, 2)."""
-    H, theta, start = published_hamiltonian(), np.array([-0.1, 0.4]), None
+    H, theta, start = ten_qubits(), np.array([-0.1, 0.4]), None
     path = [theta]
     for _ in range(steps):
         result = nudged_expectation(H, dict(zip(("g_x", "g_zz"), theta, strict=True)), solver, start)
@@ -47,7 +39,7 @@ def exploration(solver, steps):
 def sensitivity(solver, steps):
     """(g_x_1, g_x_2, g_zz) before each step and after the last, (steps + 1, 3)."""
     result = qt.optimize_sensitivity(
-        published_hamiltonian(), {"g_zz": -1.5}, OBSERVABLE, scan="g_x", points=(-0.2, -1.5), steps=steps,
+        ten_qubits(), {"g_zz": -1.5}, OBSERVABLE, scan="g_x", points=(-0.2, -1.5), steps=steps,
         solver=solver, rtol=1e-4, beta=0.1, scheme="one-sided", closest=1e-6, progress=False,
     )  # fmt: skip
     return np.stack([result.history[name] for name in ("g_x_1", "g_x_2", "g_zz")], axis=1)
