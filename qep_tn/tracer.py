@@ -197,7 +197,7 @@ class Trace:
         self._add(Point.at(place, across, found, self.curves - 1, last.order + direction, reach, solves, seconds))
         self.newest = found.branches
         away = max(self._distance(point.place, known[0].place) for point in known)
-        if away > 2 * self.step and self._distance(place, known[0].place) < 0.75 * self.step:
+        if away > 1.25 * self.step and self._distance(place, known[0].place) < 0.75 * self.step:
             self._end(direction, Stop("closed loop", "it has come back to its first point"))
             self._end(-direction, Stop("closed loop", "it has come back to its first point"))
         return None

@@ -191,10 +191,10 @@ class Ring:
 RING = qt.Hamiltonian(qt.qubits(3), {"a": Z(1), "b": Z(2)})
 
 
-def trace_ring(run=None, solver=None, window=2.0):
+def trace_ring(run=None, solver=None, window=2.0, **settings):
     return qt.trace_boundary(
         RING, {"a": 0.8, "b": 0.7}, ("a", "b"), {"a": (-window, window), "b": (-window, window)}, observable=Z(0),
-        start={"a": 0.71, "b": 0.71}, solver=solver or Ring(), run=run, progress=False,
+        start={"a": 0.71, "b": 0.71}, solver=solver or Ring(), run=run, progress=False, **settings,
     )  # fmt: skip
 
 
@@ -210,6 +210,15 @@ def test_a_closed_loop_is_followed_once():
     total = int(trace.history["ground_states"].sum()) + int(trace.history["ground_states_search"])
     assert solver.calls == total
     assert int(curve["ground_states"].median()) <= 8
+
+
+def test_a_loop_is_closed_only_where_it_has_come_round():
+    """Where the ridge bends, steps are much smaller than allowed: the first points are near each other, but no loop."""
+    trace = trace_ring(step=0.3)
+    assert stops_of(trace.history)[0] == {"closed loop"}
+    curve = trace.history.isel(curve=0, point=slice(int(trace.history["points"][0])))
+    angles = np.unwrap(np.arctan2(curve["b"], curve["a"]))
+    assert abs(angles[-1] - angles[0]) > 1.8 * np.pi
 
 
 def test_a_loop_that_leaves_the_window_ends_at_its_edges():
