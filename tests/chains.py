@@ -70,4 +70,4 @@ def exact_ridge(H, theta, name, observable, reach):
         return -abs(g.gradient[name])
 
     bounds = (theta[name] - reach, theta[name] + reach)
-    return minimize_scalar(minus_response, bounds=bounds, method="bounded", options={"xatol": 1e-7}).x
+    return minimize_scalar(minus_response, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x

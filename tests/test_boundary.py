@@ -93,8 +93,9 @@ def test_jump_is_where_the_energies_of_two_branches_cross(crossing, left, right,
 # --- whole curves
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0], ids=["ZXZ < 0", "ZXZ > 0"])
-@pytest.mark.parametrize("kind", ["cluster term", "correlation", "energy"])
+@pytest.mark.parametrize(
+    ("kind", "sign"), [("cluster term", 1.0), ("cluster term", -1.0), ("correlation", -1.0), ("energy", 1.0)]
+)
 def test_points_lie_on_the_exact_ridge_to_within_their_errors(sign, kind):
     L = 48
     H = qt.models.cluster_ising(L)
@@ -102,7 +103,7 @@ def test_points_lie_on_the_exact_ridge_to_within_their_errors(sign, kind):
     theta = {"g_x": 0.4 if sign > 0 else 0.15, "g_zz": 1.0, "g_zxz": sign}
     window = WINDOW if sign > 0 else {"g_x": (0.0, 1.5), "g_zz": (0.2, 1.3)}
     trace = qt.trace_boundary(
-        H, theta, ("g_x", "g_zz"), window, observable=observable, step=0.2, solver=qt.FreeFermion(), progress=False
+        H, theta, ("g_x", "g_zz"), window, observable=observable, step=0.3, solver=qt.FreeFermion(), progress=False
     )
     assert trace.converged
     assert trace.history.sizes["curve"] == 2
@@ -245,7 +246,7 @@ class Mortal(Ring):
         return super().ground_state(H, theta, start)
 
 
-@pytest.mark.parametrize("life", [1, 7, 40, 83, 150])
+@pytest.mark.parametrize("life", [7, 83])
 def test_a_trace_that_was_cut_short_resumes_to_the_same_history(tmp_path, life):
     def attempt(folder, solver, resume):
         run = RunFolder.create(tmp_path / folder, "", resume=resume)
@@ -304,7 +305,7 @@ def test_a_killed_run_resumes_to_the_same_history(tmp_path):
         printed, errors = process.communicate()
     assert process.returncode == 0, errors
     saved = tmp_path / "cut" / "state.h5"
-    for _ in range(3):
+    for _ in range(2):
         with traced(tmp_path, "cut", *(["--resume"] if saved.exists() else [])) as process:
             before = saved.stat().st_mtime_ns if saved.exists() else 0
             while process.poll() is None and not (saved.exists() and saved.stat().st_mtime_ns > before):
