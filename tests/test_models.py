@@ -5,10 +5,10 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from qep_tn.models import MODELS, cluster_ising, transverse_field_ising, xxz
+from qep_tn.models import MODELS, cluster_ising, transverse_field_ising, xxz, xxz_staggered
 
 X, Y, Z = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])
-L = 5
+L = 6
 
 
 def place(matrices):
@@ -35,6 +35,11 @@ def terms(periodic):
             "J_xy": [(place({i: X, j: X}) + place({i: Y, j: Y})) / 4 for i, j in bonds],
             "J_z": [place({i: Z, j: Z}) / 4 for i, j in bonds],
             "h": [-place({j: Z}) / 2 for (j,) in fields],
+        },
+        "xxz_staggered": {
+            "J_xy": [(place({i: X, j: X}) + place({i: Y, j: Y})) / 4 for i, j in bonds],
+            "J_z": [place({i: Z, j: Z}) / 4 for i, j in bonds],
+            "h": [-((-1) ** j) * place({j: Z}) / (2 if periodic or 0 < j < L - 1 else 4) for (j,) in fields],
         },
     }
 
@@ -92,6 +97,22 @@ def test_xxz_field_favours_the_qubit_state_0():
     assert abs(vector[0]) == pytest.approx(1)
 
 
+def test_staggered_field_on_a_ring_needs_an_even_number_of_sites():
+    with pytest.raises(ValueError, match="needs an even number of sites"):
+        xxz_staggered(5, periodic=True)
+
+
+def test_polarised_states_of_the_staggered_chain_are_ground_states_up_to_the_exact_boundary():
+    for h in (0.3, 1.1):
+        edge = -np.hypot(1.0, h)
+        polarised = [
+            xxz_staggered(7).to_sparse({"J_xy": 1.0, "J_z": edge + d, "h": h})[0, 0].real for d in (-0.01, 0.01)
+        ]
+        lowest = [ground_energy(xxz_staggered(7), {"J_xy": 1.0, "J_z": edge + d, "h": h}) for d in (-0.01, 0.01)]
+        assert polarised[0] == pytest.approx(lowest[0], abs=1e-12)
+        assert polarised[1] > lowest[1] + 1e-3
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("length", [0, 1, -3, 2.0, "8", True])
 def test_impossible_lengths_are_refused_in_one_line(model, length):
@@ -103,4 +124,4 @@ def test_impossible_lengths_are_refused_in_one_line(model, length):
 def test_a_ring_needs_three_sites(model):
     with pytest.raises(ValueError, match="a ring of this model needs a whole number of sites, 3 or more"):
         MODELS[model](2, periodic=True)
-    MODELS[model](3, periodic=True)
+    MODELS[model](4, periodic=True)
