@@ -32,7 +32,7 @@ Branches = tuple[GroundState | None, GroundState | None]
 
 @dataclass(frozen=True)
 class Plane:
-    """Two scalar parameters, the window that they stay in, and what is measured.
+    """Two scalar parameters, the window of interest, and what is measured.
 
     theta: the values of all other parameters. axes, window: names, and (low, high) of each.
     observable: None stands for the operator of the parameter along which the response is taken, with a minus sign.
@@ -79,8 +79,9 @@ class Plane:
         return Line(self, across, fixed)
 
     def energy_scale(self, place: Place) -> float:
-        """The largest coupling."""
-        return float(np.abs(self.H.flatten(self.at(place))).max())
+        """The largest coefficient of a product of operators in H, its constant left out."""
+        coefficients = np.abs(self.H.coefficients(self.at(place)))
+        return float(max((c for c, product in zip(coefficients, self.H.products, strict=True) if product), default=1.0))
 
 
 @dataclass

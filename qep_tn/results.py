@@ -56,7 +56,7 @@ class RunFolder:
         try:
             if resume and not (folder / "config.toml").exists():
                 raise ValueError(f"{folder} holds no run to resume; leave out --resume, or name the run with --out")
-            if not resume and folder.exists() and any(folder.iterdir()):
+            if not resume and folder.exists() and any(not _is_left_over(file) for file in folder.iterdir()):
                 raise ValueError(f"{folder} is not empty; go on with --resume, or choose another folder with --out")
             if resume:
                 _check_configuration(folder, config_text)
@@ -172,6 +172,11 @@ def _check_configuration(folder: Path, config_text: str) -> None:
                 f"--resume with {key} = {new.get(key)!r}, but the run in {folder} was made with {old.get(key)!r}; "
                 f"restore it, or start another run with --out"
             )
+
+
+def _is_left_over(file: Path) -> bool:
+    """Whether a run that was killed before it wrote its config.toml may have left this."""
+    return file.name in ("run.log", ".config.toml.new") or (file.name == "figures" and not any(file.iterdir()))
 
 
 def _entries(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

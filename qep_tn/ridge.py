@@ -3,7 +3,7 @@
 Ground states at equally spaced points of the line are nudged states of one another: raising the parameter g by beta is
 a nudge with its own operator A, and by Onsager reciprocity the change of any <O> over beta is the response d<O>/dg that
 a nudge with O would read off <A>. So a handful of ground states gives the response of every observable along the line,
-and no rise between two of them can be missed, however narrow: their difference is its integral.
+and no net change between two of them can be missed, however narrow: their difference is the response's integral.
 
 A continuous transition of a finite chain is a smooth peak of the response, and lies where the polynomial through the
 samples is steepest. A first-order transition, or a level crossing, is a jump, and lies where the energies of its two

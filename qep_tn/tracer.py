@@ -89,6 +89,9 @@ class Trace:
         doubtful = sum(not point.converged for point in self.points)
         total = self.searched + sum(point.ground_states for point in self.points)
         text = f"{self.curves} curve{'s' * (self.curves > 1)}, {len(self.points)} points, {total} ground states"
+        jumps = len({point.curve for point in self.points if point.width == 0})
+        if jumps:
+            text += f"; {jumps} of jumps: transitions of first order, or level crossings of this finite chain"
         return text + (
             f"; {doubtful} points rest on ground states that did not converge: raise max_bond" * bool(doubtful)
         )
@@ -108,8 +111,9 @@ class Trace:
             samples = line.scan(np.linspace(low, high, cells))
             self.searched += line.ground_states
             changes = np.abs(np.diff([sample.value for sample in samples]))
-            for n in range(1, len(changes) - 1):
-                if changes[n] >= max(changes[n - 1], changes[n + 1], 3 * self.plane.noise(across)):
+            beside = np.concatenate([[0.0], changes, [0.0]])
+            for n in range(len(changes)):
+                if changes[n] >= max(beside[n], beside[n + 2], 3 * self.plane.noise(across)):
                     middle = (samples[n].position + samples[n + 1].position) / 2
                     place = (middle, centre[1]) if across == 0 else (centre[0], middle)
                     branches = samples[n].state, samples[n + 1].state
@@ -148,7 +152,7 @@ class Trace:
             if wanted == across:
                 break
             n = found.peak.normal
-            turned = abs(n[0] / n[1]) if n[1] else 1.0
+            turned = abs(n[0] / (n[1] or 1.0))
             spacing = self.plane.spacing * found.peak.width * turned or float(self.plane.sides[wanted]) / 1000
             across, branches = wanted, _turned(found.branches, n)
         self._add(Point.at(place, across, found, self.curves, 0, self.step / 4, solves, time.perf_counter() - began))
@@ -165,7 +169,7 @@ class Trace:
         reach, solves = last.reach, 0
         while True:
             if len(known) >= self.most_points:
-                return self._end(direction, Stop("point limit", f"it has {len(known)} points; raise points to go on"))
+                return self._end(direction, Stop("point limit", f"it has {len(known)} points; begin again with more"))
             target, tangent = self._predict(known, direction, reach)
             stop = self._at_edge(last, target)
             if stop:
@@ -178,16 +182,22 @@ class Trace:
             solves += found.ground_states
             problem = self._problem(found, target)
             if found.peak is not None and not problem:
-                problem = self._departure(found.peak, last, target, across, reach)
-            if not problem:
-                break
+                place = (found.peak.position, target[1]) if across == 0 else (target[0], found.peak.position)
+                problem = self._departure(found.peak, place, last, target, across, reach)
+                if not problem and self._inside(place, found.peak.error):
+                    break
+                if not problem:  # the ridge leaves the window on the way
+                    reach *= 0.9 * self._share_inside(last.place, place)
+                    if reach <= _SMALLEST * self.step:
+                        self.searched += solves
+                        return self._end(direction, Stop("window edge", f"after {self._named(last.place)}"))
+                    continue
             if reach <= _SMALLEST * self.step:
                 self.searched += solves
                 reason = "weak ridge" if problem.startswith(_WEAK) else "multicritical point"
                 return self._end(direction, Stop(reason, f"after {self._named(last.place)}: {problem}"))
             reach = max(reach / 2, _SMALLEST * self.step)
         assert found.peak is not None
-        place = (found.peak.position, target[1]) if across == 0 else (target[0], found.peak.position)
         other = self._curve_at(place, across, found.peak.width)
         if other is not None:
             self.searched += solves
@@ -197,7 +207,8 @@ class Trace:
         self._add(Point.at(place, across, found, self.curves - 1, last.order + direction, reach, solves, seconds))
         self.newest = found.branches
         away = max(self._distance(point.place, known[0].place) for point in known)
-        if away > 1.25 * self.step and self._distance(place, known[0].place) < 0.75 * self.step:
+        chord = self._distance(place, last.place)
+        if away > 1.25 * self.step and self._distance(place, known[0].place) < 0.75 * chord:
             self._end(direction, Stop("closed loop", "it has come back to its first point"))
             self._end(-direction, Stop("closed loop", "it has come back to its first point"))
         return None
@@ -242,7 +253,7 @@ class Trace:
 
     def _at_edge(self, last: Point, target: Place) -> Stop | None:
         """The end of a curve whose last point is at the window's edge."""
-        if self._distance(last.place, target) > 0.5 * _SMALLEST * self.step:
+        if self._inside(last.place) and self._distance(last.place, target) > 0.5 * _SMALLEST * self.step:
             return None
         return Stop("window edge", f"at {self._named(last.place)}")
 
@@ -250,12 +261,14 @@ class Trace:
         """Along which parameter to look for the ridge: the one that is in use, unless the ridge runs along it."""
         return 1 - now if abs(tangent[now]) > _TURN * abs(tangent[1 - now]) else now
 
+    def _width(self, last: Point, across: int) -> float:
+        """Of the peak at the last point, on a line along this parameter."""
+        turned = abs(last.normal[last.across] / (last.normal[across] or 1.0)) if across != last.across else 1.0
+        return last.width * turned
+
     def _spacing(self, last: Point, across: int) -> float:
         """Of the samples, from the width of the peak at the last point."""
-        if last.width == 0:
-            return float(self.plane.sides[across]) / 1000
-        turned = abs(last.normal[last.across] / last.normal[across]) if across != last.across else 1.0
-        return self.plane.spacing * last.width * turned
+        return self.plane.spacing * self._width(last, across) or float(self.plane.sides[across]) / 1000
 
     def _next_reach(self, reach: float, miss: float, found: Correction, across: int) -> float:
         assert found.peak is not None
@@ -271,13 +284,18 @@ class Trace:
             return f"{_WEAK}: its width is {found.peak.width:.2g}"
         return ""
 
-    def _departure(self, peak: Peak, last: Point, target: Place, across: int, reach: float) -> str:
+    def _departure(self, peak: Peak, place: Place, last: Point, target: Place, across: int, reach: float) -> str:
         """Why a peak is not that of the same curve; empty if it is."""
-        if last.width and peak.width and not 1 / 2.5 < peak.width / last.width < 2.5:
-            return f"the ridge's width goes from {last.width:.2g} to {peak.width:.2g}"
+        expected = self._width(last, across)
+        factor = 2.5 if across == last.across else 5.0  # a width on another line is estimated from the normal
+        if expected and peak.width and not 1 / factor < peak.width / expected < factor:
+            return f"the ridge's width goes from {expected:.2g} to {peak.width:.2g}"
         drift = abs(peak.position - target[across])
         if drift > peak.width + reach * float(self.plane.sides[across]) / 2:
             return f"the ridge is {drift:.2g} away from where it was expected"
+        ahead, moved = ((np.array(p) - last.place) / self.plane.sides for p in (target, place))
+        if ahead @ moved <= 0:
+            return "the ridge turns back"
         return ""
 
     def _curve_at(self, place: Place, across: int, width: float) -> int | None:
@@ -286,7 +304,9 @@ class Trace:
         for curve in range(self.curves):
             if curve == self.curves - 1 and len(self.ends[-1]) < 2:
                 continue  # that is the curve at work
-            for a, b in pairwise(self._ordered(curve)):
+            ordered = self._ordered(curve)
+            closed = any(stop.reason == "closed loop" for stop in self.ends[curve].values())
+            for a, b in pairwise([*ordered, ordered[0]] if closed else ordered):
                 fixed = (a.place[1 - across], b.place[1 - across])
                 if not min(fixed) <= place[1 - across] <= max(fixed):
                     continue
@@ -296,8 +316,17 @@ class Trace:
                     return curve
         return None
 
-    def _inside(self, place: Place) -> bool:
-        return all(low <= x <= high for x, (low, high) in zip(place, self.plane.window, strict=True))
+    def _inside(self, place: Place, error: float = 0.0) -> bool:
+        """Whether a point is in the window, to within its error."""
+        return all(low - error <= x <= high + error for x, (low, high) in zip(place, self.plane.window, strict=True))
+
+    def _share_inside(self, inside: Place, outside: Place) -> float:
+        """Of the way from a point in the window to one outside, how much is inside."""
+        shares = [1.0]
+        for a, b, (low, high) in zip(inside, outside, self.plane.window, strict=True):
+            if not low <= b <= high:
+                shares.append(((low if b < low else high) - a) / (b - a))
+        return min(shares)
 
     def _distance(self, a: Place, b: Place) -> float:
         """As a share of the window."""

@@ -49,11 +49,11 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
 
 
 def test_degenerate_edge_modes_inside_the_window_do_not_spoil_the_gradient(rng):
-    # of 40 sites the window holds both ends, where four degenerate levels rotate at will
+    # of 40 sites the window holds both ends, where four degenerate levels rotate at will: the promise is kept for the
+    # gradient as a whole, but single components may be off by more than their bars (docs/method.md)
     H, theta = random_cluster_ising("cluster", 40, rng)
     exact = H.flatten(qt.gradient(H, theta, qt.Expectation(X(20)), solver=qt.FreeFermion()).gradient)
     result = qt.gradient(H, theta, qt.Expectation(X(20)), solver=qt.NumbaDMRG())
     error = np.abs(H.flatten(result.gradient) - exact)
     assert result.trustworthy
-    assert np.linalg.norm(error) <= 1e-2 * np.linalg.norm(exact)
-    assert np.mean(error <= H.flatten(result.error)) >= 0.9
+    assert np.linalg.norm(error) <= 1e-4 * np.linalg.norm(exact)  # rtol

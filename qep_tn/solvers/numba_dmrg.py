@@ -39,6 +39,9 @@ _KICKS = 4
 _SHORT = 16  # sites
 _LARGEST_VARIANCE = 1e3  # in units of the discarded weight times the coefficients squared; 20 to 300 is usual
 _MORE_STARTS = 3
+_FAR = (
+    0.1  # of the sum of all coefficients: a warm start whose energy is higher by more knows nothing of the ground state
+)
 _FIRST_CUTOFF, _STAGE_SWEEPS = 1e-5, 8  # of the stages, each ten times finer, from a coarse state to the final cutoff
 _PATIENCE = 12
 
@@ -88,7 +91,8 @@ class NumbaDMRG(DMRGSettings):
         if start is not None and isinstance(start.state, MPS):
             search = _Search(self, mpo, scale, start.state)
             search.converge(self.schmidt_cutoff, self.max_sweeps)
-            if search.began_in_eigenstate:  # which sweeps never leave, whichever it is
+            # sweeps never leave an eigenstate, whichever it is; nor, but by rounding, its sector of a symmetry
+            if search.began_in_eigenstate or search.energies[0] - search.energy > _FAR * scale:
                 cold = self._cold_start(H, theta, mpo, scale)
                 search = cold if cold.energy < search.energy - 1e-12 * scale else search
         else:

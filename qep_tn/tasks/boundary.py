@@ -65,7 +65,8 @@ def trace_boundary(
     plane, window: names of the two parameters, and (low, high) of each. A point is the maximum of the response along
         the first of them, at a fixed value of the second; where a boundary runs nearly along the first, it is the
         other way round.
-    observable: whose response; None for -d^2E/dg^2, g the parameter along which the maximum is taken.
+    observable: whose response; None for -d^2E/dg^2, g the parameter along which the maximum is taken. Where a curve
+        turns from one to the other parameter, so does that response, and its ridge steps aside by the order of 1/L.
     start: a point near a boundary, as from `optimize_sensitivity`, or several. None searches two lines through the
         window that cross at theta, in `search` ground states each.
     step: largest distance of neighbouring points, as a share of the window. points: most points of one curve.
@@ -85,6 +86,13 @@ def trace_boundary(
         raise ValueError(f"points = {points}, search = {search}: at least 3 points a curve, and 8 samples a line")
     values = H.unflatten(H.flatten(theta))
     centre = (values[plane[0]], values[plane[1]])
+    if not starts and (
+        out := next((n for n, limits in window.items() if not limits[0] <= values[n] <= limits[1]), None)
+    ):
+        raise ValueError(
+            f"the search for boundaries starts at {out} = {values[out]:.6g}, outside the window {list(window[out])}; "
+            f"move it, or give a start"
+        )
     trace = Trace(plane_, step, points, sharpness)
     if run is not None and (saved := run.load_states(H.sites)) is not None:
         trace.restore(*saved, where=str(run.path))

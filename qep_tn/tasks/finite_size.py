@@ -38,7 +38,7 @@ class Scaling:
     """Boundaries of chains of several lengths.
 
     history: dimensions `curve`, `point` and `length`, see `finite_size_scaling`.
-    converged, message: whether every ground state of the longest chain converged and points were extrapolated.
+    converged, message: whether every ground state converged and points were extrapolated.
     """
 
     history: xr.Dataset
@@ -106,7 +106,8 @@ def extrapolate(lengths: ArrayLike, values: ArrayLike, errors: ArrayLike, expone
     """The limit L to infinity of values + a L^(-exponent) + b L^(-2 exponent), and its error.
 
     lengths, values, errors: (n,) with n >= 2; with two lengths b is zero. Weights are 1/errors^2. The error holds those
-    of the values, and by how much the limit changes if the last order and the shortest chain are left out. Where the
+    of the values, by how much the limit changes if the last order and the shortest chain are left out, and by how much
+    if the three longest chains approach it with the one power that fits them (`shift_exponent`). Where the
     three longest chains do not come closer with a power near the exponent, as where corrections oscillate, it is not
     less than the whole shift from the longest chain to the limit.
     """
@@ -116,7 +117,11 @@ def extrapolate(lengths: ArrayLike, values: ArrayLike, errors: ArrayLike, expone
     limit, scatter = _fit(L, y, e, exponent, min(3, len(L)))
     coarser, _ = _fit(L[1:], y[1:], e[1:], exponent, min(2, len(L) - 1))
     error = float(np.hypot(scatter, limit - coarser))
-    regular = np.abs(np.diff(y)).max() < 3 * e.max() or 0.8 < shift_exponent(L, y) / exponent < 1.8
+    power = shift_exponent(L, y)
+    if np.isfinite(power):  # were it one power, and that one
+        ratio = (L[-1] / L[-2]) ** power
+        error = float(np.hypot(error, limit - (ratio * y[-1] - y[-2]) / (ratio - 1)))
+    regular = np.abs(np.diff(y)).max() < 3 * e.max() or 0.8 < power / exponent < 1.8
     return limit, error if regular else max(error, abs(limit - float(y[-1])))
 
 
@@ -175,29 +180,31 @@ def _follow(job: _Job) -> xr.Dataset:
         run = RunFolder.create(job.folder, job.config_text, resume=(job.folder / "config.toml").exists())
     try:
         points: list[Point] = []
-        done = 0
+        done, lost = 0, 0  # curves, and ground states of lines without a ridge
         if run is not None and (saved := run.load_states(job.plane.H.sites)) is not None:
             points = [Point.from_numbers(row) for row in saved[1]["points"]]
-            done = int(saved[1]["step"])
+            done, lost = int(saved[1]["step"]), int(saved[1]["lost"])
         curves = job.longest.sizes["curve"]
         for curve in range(done, curves):
-            points += _follow_curve(job, curve)
+            found, in_vain = _follow_curve(job, curve)
+            points, lost = points + found, lost + in_vain
             if run is not None:
                 table = np.array([point.numbers() for point in points])
-                run.save(_dataset(job, points), [], {"step": curve + 1, "points": table})
-        return _dataset(job, points)
+                run.save(_dataset(job, points, lost), [], {"step": curve + 1, "points": table, "lost": lost})
+        return _dataset(job, points, lost)
     finally:
         if run is not None:
             run.close()
 
 
-def _follow_curve(job: _Job, curve: int) -> list[Point]:
-    """The points of one curve, from where the longest chain's was found first to both ends."""
+def _follow_curve(job: _Job, curve: int) -> tuple[list[Point], int]:
+    """The points of one curve, from where the longest chain's was found first to both ends; ground states in vain."""
     axes = job.plane.axes
     known = job.longest.isel(curve=curve).isel(point=slice(int(job.longest["points"][curve])))
     order = known["order"].values.astype(int)
     seed = int(np.flatnonzero(order == 0)[0])
     points: list[Point] = []
+    lost = 0
     middle: tuple[Branches, float] = ((None, None), 0.0)
     for indices in (range(seed, len(order)), range(seed - 1, -1, -1)):
         branches, shift = middle
@@ -206,10 +213,11 @@ def _follow_curve(job: _Job, curve: int) -> list[Point]:
             across = int(station["across"])
             place = (float(station[axes[0]]), float(station[axes[1]]))
             width = job.stretch * float(station["width"])
-            spacing = job.plane.spacing * width or float(job.plane.sides[across]) / 1000
+            spacing = job.plane.spacing * width or float(job.plane.sides[across]) / 32  # a jump may be anywhere near
             line = job.plane.line(across, place[1 - across])
             found = line.correct(place[across] + shift, spacing, branches)
             if found.peak is None:
+                lost += found.ground_states
                 logger.info("L = %d: no ridge at %s = %.6g: %s", len(job.plane.H.sites), axes[1 - across],
                             place[1 - across], found.message)  # fmt: skip
                 continue
@@ -218,7 +226,7 @@ def _follow_curve(job: _Job, curve: int) -> list[Point]:
                 middle = branches, shift
             there = (found.peak.position, place[1]) if across == 0 else (place[0], found.peak.position)
             points.append(Point.at(there, across, found, curve, int(order[n]), 0.0, found.ground_states, 0.0))
-    return points
+    return points, lost
 
 
 def _merged(points: Sequence[Point]) -> set[Point]:
@@ -238,19 +246,27 @@ def _merged(points: Sequence[Point]) -> set[Point]:
     return merged
 
 
-def _dataset(job: _Job, points: Sequence[Point]) -> xr.Dataset:
+def _dataset(job: _Job, points: Sequence[Point], lost: int) -> xr.Dataset:
     """The points of a shorter chain in the places of the longest chain's."""
     ends: list[Mapping[int, str]] = [{} for _ in range(job.longest.sizes["curve"])]
     merged = _merged(points)
-    return boundary_dataset(job.plane, [point for point in points if point not in merged], ends, 0)
+    lost += sum(point.ground_states for point in merged)
+    return boundary_dataset(job.plane, [point for point in points if point not in merged], ends, lost)
 
 
 def _combined(plane: Plane, sizes: Sequence[int], histories: Sequence[xr.Dataset], exponent: float) -> xr.Dataset:
     """All lengths side by side, and their extrapolation."""
     longest = histories[-1]
-    names = [name for axis in plane.axes for name in (axis, f"{axis}_error")] + ["width", "ground_states", "max_bond"]
+    names = [name for axis in plane.axes for name in (axis, f"{axis}_error")] + [
+        "width",
+        "ground_states",
+        "max_bond",
+        "converged",
+    ]
     shape = (*longest["order"].shape, len(sizes))
-    columns = {n: np.zeros(shape, int) if longest[n].dtype.kind == "i" else np.full(shape, np.nan) for n in names}
+    columns = {
+        n: np.zeros(shape, longest[n].dtype) if longest[n].dtype.kind == "i" else np.full(shape, np.nan) for n in names
+    }
     for k, history in enumerate(histories):
         for curve in range(shape[0]):
             place = {int(o): n for n, o in enumerate(longest["order"][curve].values[: int(longest["points"][curve])])}
@@ -266,6 +282,7 @@ def _combined(plane: Plane, sizes: Sequence[int], histories: Sequence[xr.Dataset
     )
     kept = [name for name in longest.data_vars if "curve" not in longest[name].dims]
     combined = combined.merge(longest[["across", "points", "stop", "order", *kept]])
+    combined["ground_states_search"] += sum(int(history["ground_states_search"]) for history in histories[:-1])
     return combined.assign(_limits(plane, np.array(sizes), combined, exponent))
 
 
@@ -302,7 +319,10 @@ def _judged(history: xr.Dataset, traced: Boundary, exponent: float) -> Scaling:
     text = f"L = {lengths}: {found} of {total} points extrapolated, {solves} ground states"
     if not traced.converged:
         text += f"; {traced.message}"
-    return Scaling(history, traced.converged and found > 0, text)
+    unsettled = int(((history["converged"] == 0) & (history["ground_states"] > 0)).sum())
+    if unsettled:
+        text += f"; {unsettled} points rest on ground states that did not converge: raise max_bond"
+    return Scaling(history, traced.converged and not unsettled and found > 0, text)
 
 
 def _summary(result: Scaling, sizes: Sequence[int], exponent: float) -> dict[str, Any]:
