@@ -112,8 +112,9 @@ def extrapolation(name: str) -> list[dict[str, Any]]:
     rows = []
     for curve in range(scaling.history.sizes["curve"]):
         history = scaling.history.isel(curve=curve).isel(point=slice(int(scaling.history["points"][curve])))
-        x, z, error = (history[n].values for n in ("g_x_infinite", "g_zz_infinite", "g_x_infinite_error"))
-        there = np.isfinite(x) & (error > 0)
+        x, z, *errors = (history[f"{n}_infinite{end}"].values for end in ("", "_error") for n in PLANE)
+        error = np.max(errors, axis=0)  # one of the two is zero
+        there = np.isfinite(x)
         off = {line: abs(x - function(z))[there] for line, function in diagram["lines"].items()}
         line = min(off, key=lambda n: np.median(off[n]))
         all_lengths = np.isfinite(history["g_x"].values[there]).all(axis=1)
@@ -199,10 +200,19 @@ def _golden_section(H: qt.Hamiltonian, theta: dict[str, float], point: xr.Datase
         return -abs(high - low)
 
     half = (window[0] + window[1]) / 2
-    bounds = (half, window[1]) if float(point["g_x"]) > half else (window[0], half)
-    middle = float(point["g_x"]) if bounds[0] < float(point["g_x"]) < bounds[1] else sum(bounds) / 2
-    bracket = (bounds[0], middle + 0.37 * (bounds[1] - middle), bounds[1])
-    minimize_scalar(minus_response, bracket=bracket, method="golden", tol=2 * error / (bounds[1] - bounds[0]))
+    a, b = (half, window[1]) if float(point["g_x"]) > half else (window[0], half)
+    share = (np.sqrt(5) - 1) / 2
+    c, d = b - share * (b - a), a + share * (b - a)
+    at_c, at_d = minus_response(c), minus_response(d)
+    while b - a > 2 * error:
+        if at_c < at_d:
+            b, d, at_d = d, c, at_c
+            c = b - share * (b - a)
+            at_c = minus_response(c)
+        else:
+            a, c, at_c = c, d, at_d
+            d = a + share * (b - a)
+            at_d = minus_response(d)
     return count
 
 
@@ -216,7 +226,8 @@ def main(arguments: list[str] | None = None) -> None:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", qt.DegenerateGroundStateWarning)
         for name in DIAGRAMS:
-            for observable in (cluster_term(L), X(L // 2 - 2) * X(L // 2 + 2), None):
+            without = [None] if "-" not in name else []  # takes minutes where the cluster term is reversed
+            for observable in (cluster_term(L), X(L // 2 - 2) * X(L // 2 + 2), *without):
                 for row in accuracy(name, L, observable):
                     accurate.append(row)
                     print({k: v if isinstance(v, str) else round(v, 5) for k, v in row.items()}, flush=True)

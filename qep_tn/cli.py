@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = app(given, standalone_mode=False, prog_name="qep-tn")
     except typer.TyperException as error:
         return _failed(WRONG_INPUT, f"{error.format_message()} Try qep-tn --help.")
+    except KeyboardInterrupt:
+        return _failed(INTERRUPTED, "interrupted before the run began; nothing was saved")
     except _InterruptedError as error:
         again = shlex.join(["qep-tn", *given, *([] if "--resume" in given else ["--resume"])])
         return _failed(INTERRUPTED, f"interrupted; every finished step is in {error}; go on with: {again}")
@@ -176,9 +178,9 @@ def boundary(
         plane = section.plane[0], section.plane[1]
         try:
             boundary_plane(run.H, run.theta, plane, section.limits, run.observable, run.solver, section.rtol)
+            _check_scan(run, plane)
         except ValueError as error:
             raise ValueError(f"{config}: [boundary] {error}") from None
-        _check_scan(run)
         trace = _traced(run, plane, settings)
         plot_run(run.folder.path)
         doubtful = 0
@@ -194,18 +196,21 @@ def boundary(
             )
 
 
-def _check_scan(run: _Run) -> None:
-    """Raise ValueError for a scan of a variable that there is none of."""
+def _check_scan(run: _Run, plane: tuple[str, str]) -> None:
+    """Raise ValueError for a scan of a variable that there is none of, or of parameters that cannot be recorded."""
+    from qep_tn.plane_window import checked_window
+    from qep_tn.scan_history import taken_names
     from qep_tn.solvers import FreeFermion
 
     section = run.config.boundary
     if section.scan is None:
         return
+    checked_window(run.H, run.theta, plane, section.limits, taken_names(("observable",)))
     if section.scan_variable == "observable":
         if run.observable is None:
-            raise ValueError("[boundary] scan_variable: 'observable', but there is none; give observable, or 'entropy'")
+            raise ValueError("scan_variable: 'observable', but there is none; give observable, or 'entropy'")
     elif isinstance(run.solver, FreeFermion):
-        raise ValueError(f"[boundary] scan_variable: free_fermion has no {section.scan_variable}; take another solver")
+        raise ValueError(f"scan_variable: free_fermion has no {section.scan_variable}; take another solver")
 
 
 def _scan(run: _Run, plane: tuple[str, str], shape: tuple[int, int]) -> int:
@@ -330,7 +335,7 @@ def _run(
 
     path = out or Path("runs") / f"{file.stem}-{verb}"
     with _foreign_files(path):
-        folder = RunFolder.create(path, to_toml(config, versions()), resume)
+        folder = RunFolder.create(path, to_toml(config, {"verb": verb, **versions()}), resume)
     warnings = logging.getLogger("py.warnings")
     warnings.addHandler(folder.log)
     auto = " (auto)" if config.solver.name == "auto" else ""

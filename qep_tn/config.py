@@ -61,7 +61,7 @@ class SolverSection(Section):
     cutoff: float | None = Field(default=None, gt=0, lt=1, description="a Schmidt value between 0 and 1")
     energy_tolerance: float | None = Field(default=None, gt=0, description="a positive number")
     max_sweeps: int | None = Field(default=None, ge=1, description="a whole number, 1 or more")
-    seed: int = Field(default=0, ge=0, description="a whole number, 0 or more")
+    seed: int = Field(default=0, ge=0, le=2**31, description="a whole number, 0 to 2147483648")
 
 
 class AccuracySection(Section):
@@ -100,7 +100,7 @@ class ExploreSection(PropagationSection):
     constraints: list[str] = Field(
         default=[], description="a list of linear equations and inequalities, such as ['g_x + g_zz = 4']"
     )
-    starts: int = Field(default=1, ge=1, description="a whole number, 1 or more")
+    starts: int = Field(default=1, ge=1, le=10_000, description="a whole number, 1 to 10000")
     spread: float = Field(default=0.5, gt=0, description="a positive distance, in units of energy")
 
 
@@ -137,7 +137,7 @@ class BoundarySection(Section):
     search: int = Field(default=32, ge=8, description="a number of ground states a line, 8 or more")
     sharpness: float = Field(default=14.0, gt=0, description="a positive width, in energy scales over L")
     rtol: float = Field(default=1e-2, gt=0, lt=1, description="an accuracy in widths of the peak, between 0 and 1")
-    scan: list[Annotated[int, Field(ge=2)]] | None = Field(
+    scan: list[Annotated[int, Field(ge=2, le=1000)]] | None = Field(
         default=None, min_length=2, max_length=2, description="two numbers of grid points, each 2 or more, as [24, 16]"
     )
     scan_variable: ScanVariable = Field(

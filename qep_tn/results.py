@@ -12,8 +12,11 @@ import json
 import logging
 import os
 import platform
+import signal
+import threading
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -82,11 +85,13 @@ class RunFolder:
         states: the newest converged states, those from which the next step starts.
         extra: what else the next step uses; `extra["step"]` is how many rows of the history are done.
         """
-        if "seconds" in history:
-            timing, history = history[["seconds"]], history.drop_vars("seconds")
-            _replace(self.path / "timing.nc", lambda temporary: timing.to_netcdf(temporary, engine="h5netcdf"))
-        _replace(self.path / "history.nc", lambda temporary: history.to_netcdf(temporary, engine="h5netcdf"))
-        _replace(self.path / "state.h5", lambda temporary: write_states(temporary, states, extra))
+        with _interrupts_deferred():  # HDF5's own code would swallow one
+            (self.path / "summary.json").unlink(missing_ok=True)  # it is of fewer steps
+            if "seconds" in history:
+                timing, history = history[["seconds"]], history.drop_vars("seconds")
+                _replace(self.path / "timing.nc", lambda temporary: timing.to_netcdf(temporary, engine="h5netcdf"))
+            _replace(self.path / "history.nc", lambda temporary: history.to_netcdf(temporary, engine="h5netcdf"))
+            _replace(self.path / "state.h5", lambda temporary: write_states(temporary, states, extra))
 
     def load_states(self, sites: Sites) -> tuple[tuple[GroundState, ...], dict[str, Any]] | None:
         """The saved states and `extra`; None if this run starts from the beginning.
@@ -166,6 +171,9 @@ def _check_configuration(folder: Path, config_text: str) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{folder / 'config.toml'} is damaged ({error}); start another run with --out") from None
     old, new = _entries(saved), _entries(tomllib.loads(config_text))
+    made_by, verb = (entries.get("versions.verb") for entries in (old, new))
+    if made_by != verb:
+        raise ValueError(f"--resume of {verb}, but the run in {folder} is one of {made_by}; choose another --out")
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key) and not key.endswith(".steps") and not key.startswith("versions."):
             raise ValueError(
@@ -194,6 +202,25 @@ def _replace(file: Path, write: Callable[[Path], object]) -> None:
     _to_disk(temporary)
     os.replace(temporary, file)
     _to_disk(file.parent)
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """A Ctrl-C in here is raised at the end."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 def _to_disk(path: Path) -> None:

@@ -292,6 +292,15 @@ def test_ctrl_c_ends_several_walks_without_a_traceback(folder):
     assert "Traceback" not in err
 
 
+def test_a_run_of_another_verb_is_not_resumed(folder, capsys):
+    assert main(["explore", "chain.toml", "--out", "run"]) == 0
+    before = Path("run/history.nc").read_bytes()
+    assert_refused(
+        capsys, ["gradient", "chain.toml", "--out", "run", "--resume"], "--resume of gradient", "is one of explore"
+    )
+    assert Path("run/history.nc").read_bytes() == before
+
+
 def test_help_names_the_verbs_and_is_quick(capsys):
     began = time.perf_counter()
     process = qep_tn("--help")

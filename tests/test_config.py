@@ -122,7 +122,7 @@ def test_a_model_may_be_a_function_of_any_package(written, tmp_path, monkeypatch
         (MODEL + "[explore.bounds]\ng_x = 1\n", "[explore] bounds: must be a table of a lowest and a highest value"),
         (MODEL + "[explore]\nbounds = { g_x = [0, 1, 2] }\n", "[explore] bounds: must be a table of a lowest"),
         (MODEL + "[explore]\nconstraints = 'g_x = 1'\n", "[explore] constraints: must be a list of linear equations"),
-        (MODEL + "[explore]\nstarts = 0\n", "[explore] starts: must be a whole number, 1 or more, not 0"),
+        (MODEL + "[explore]\nstarts = 0\n", "[explore] starts: must be a whole number, 1 to 10000, not 0"),
         (MODEL + "[explore]\nspread = 0\n", "[explore] spread: must be a positive distance"),
         (MODEL + "[gradient]\nscheme = 'forward'\n", "[gradient] scheme: must be 'symmetric', 'one-sided' or"),
         (MODEL + "[parameters]\ng_x = inf\n", "[parameters] g_x: must be a finite number"),

@@ -12,6 +12,7 @@ import pytest
 import qep_tn as qt
 from benchmarks.table import markdown
 from qep_tn import X
+from qep_tn.config_file import load
 from qep_tn.models import MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -46,3 +47,9 @@ def test_linked_files_exist(target):
 
 def test_the_performance_table_is_that_of_the_committed_results():
     assert markdown() in README
+
+
+def test_the_configuration_in_the_documentation_can_be_loaded(tmp_path):
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "configuration.md").read_text(), re.DOTALL)
+    (tmp_path / "all.toml").write_text(block)
+    assert load(tmp_path / "all.toml").boundary.plane == ["g_x", "g_zz"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,11 +63,11 @@ class ExactDiagonalization:
 
         Raises ValueError if the Hilbert space is too large.
         """
-        dimension = int(np.prod([float(site.dimension) for site in H.sites]))
+        dimension = math.prod(site.dimension for site in H.sites)
         if dimension > LARGEST_DIMENSION:
             raise ValueError(
                 f"ExactDiagonalization takes dimensions up to {LARGEST_DIMENSION} (20 qubits), these {len(H.sites)} "
-                f"sites have {dimension:.3g}; use TenpyDMRG"
+                f"sites have 10^{math.log10(dimension):.0f}; use NumbaDMRG"
             )
         matrix = H.to_sparse(theta)
         if dimension <= _DENSE_DIMENSION:
