@@ -42,9 +42,7 @@ def qep_tn(*arguments):
 
 def assert_refused(capsys, arguments, *said):
     """Exit status 2 at once, one line on stderr that says these things, nothing on stdout."""
-    began = time.perf_counter()
     assert main(arguments) == 2
-    assert time.perf_counter() - began < 5  # most of it is imports, on a busy machine
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
@@ -295,6 +293,7 @@ def test_ctrl_c_ends_several_walks_without_a_traceback(folder):
 def test_a_run_of_another_verb_is_not_resumed(folder, capsys):
     assert main(["explore", "chain.toml", "--out", "run"]) == 0
     before = Path("run/history.nc").read_bytes()
+    capsys.readouterr()
     assert_refused(
         capsys, ["gradient", "chain.toml", "--out", "run", "--resume"], "--resume of gradient", "is one of explore"
     )
