@@ -39,7 +39,6 @@ DIAGRAMS: dict[str, dict[str, Any]] = {
         "lines": {"g_zz - 1": lambda z: z - 1, "1": lambda z: 1 + 0 * z},
     },
 }
-CUT = 50  # points of the curve whose cost is compared
 
 
 def cluster_term(L: int) -> qt.Operator:
@@ -177,7 +176,7 @@ def cost(L: int) -> dict[str, Any]:
     searched = 64 + states  # had the curve been searched for, on two lines of 32 points
     return {
         "points": len(points), "ground_states": states, "with_search": searched, "per_point": states / len(points),
-        "scan": 10_000, "scan_over_trace": 10_000 / searched * len(points) / CUT, "golden_section": golden,
+        "scan": 10_000, "scan_over_trace": 10_000 / searched, "golden_section": golden,
         "golden_section_over_trace": golden / states, "seconds": seconds, "L": L,
     }  # fmt: skip
 
