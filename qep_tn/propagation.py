@@ -66,7 +66,7 @@ class Gradient:
         error is not small against the gradient; the message says which, and the remedy.
     free: the free ground state. level: what the nudged ones are made from.
     beta: nudge strength, multiplies the error signal. overlap: the smaller |<free|nudged>|^2.
-    ground_states: how many ground states it took.
+    ground_states: how many ground states it took. natural_size: of a gradient, as above.
     """
 
     value: float
@@ -81,6 +81,7 @@ class Gradient:
     beta: float
     overlap: float
     ground_states: int
+    natural_size: float
     level: Level = field(repr=False)
 
     @property
@@ -343,6 +344,7 @@ def _result(
         beta=level.beta,
         overlap=level.overlap,
         ground_states=solves,
+        natural_size=natural,
         level=level,
     )
 

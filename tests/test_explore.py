@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from test_optimizers import textbook
 
 from qep_tn import models
@@ -21,6 +21,7 @@ from qep_tn.tasks import walk as walk_task
 from qep_tn.tasks.explore import explore_phases
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "reference" / "phase_exploration_run1"
+X_ALL = sum(X(j) for j in range(4))
 needs_published = pytest.mark.skipif(not PUBLISHED.exists(), reason="shared/reference is not beside the repository")
 
 
@@ -268,6 +269,7 @@ def test_l_bfgs_b_evaluates_no_more_often_than_steps_and_stays_in_bounds():
     theta, settings = {"g_x": 0.9, "g_zz": 0.7}, {"optimizer": "l-bfgs-b", "bounds": bounds, "progress": False}
     short = explore_phases(H, theta, objective, steps=2, **settings)
     assert short.history.sizes["step"] == 3
+    assert not short.converged
     assert short.message == "3 evaluations made, before l-bfgs-b converged"
     whole = explore_phases(H, theta, objective, **settings)
     assert whole.converged
@@ -279,6 +281,56 @@ def test_l_bfgs_b_evaluates_no_more_often_than_steps_and_stays_in_bounds():
         options={"ftol": 1e-10},
     )  # fmt: skip
     assert float(whole.history["loss"].min()) == pytest.approx(exact.fun, abs=1e-7)
+
+
+def cubic_well():
+    """A transverse-field Ising chain, and a loss that as h grows falls, rises from M = 2 on, and from 3.7 on falls."""
+    H = Hamiltonian(qubits(4), {"h": -X_ALL}, fixed=-1.0 * sum(Z(j) * Z(j + 1) for j in range(3)))
+    return H, FunctionLoss(
+        [X_ALL],
+        lambda m: -50 * (m[0] ** 3 / 3 - 2.85 * m[0] ** 2 + 7.4 * m[0]),
+        lambda m: -50 * (m - 2) * (m - 3.7),
+    )
+
+
+def walk_in_the_well(h=0.45, **settings):
+    H, loss = cubic_well()
+    settings = {"optimizer": "l-bfgs-b", "direction": "minimize", "bounds": {"h": (0.0, 3.0)}} | settings
+    return explore_phases(H, {"h": h}, loss, progress=False, **settings)
+
+
+def test_l_bfgs_b_does_not_take_a_rejected_point_for_an_optimum():
+    result = walk_in_the_well()
+    history = result.history
+    loss = history["loss"].values
+    assert float(history["h"][1]) == 3.0  # a trial at the bound, where the loss falls no further, above the start
+    assert loss[1] > loss[0] + 10
+    assert result.converged, result.message
+    lowest = history.isel(step=int(loss.argmin()))
+    well = minimize_scalar(
+        lambda h: (ExactDiagonalization().ground_state(cubic_well()[0], {"h": h}).expectation(X_ALL) - 2) ** 2,
+        bounds=(0.0, 1.5), method="bounded", options={"xatol": 1e-8},
+    ).x  # fmt: skip
+    assert float(lowest["h"]) == pytest.approx(well, abs=1e-4)
+    assert result.state.expectation(X_ALL) == pytest.approx(2.0, abs=1e-3)
+
+
+def test_l_bfgs_b_that_runs_out_of_evaluations_has_not_converged():
+    result = walk_in_the_well(steps=1)
+    assert not result.converged
+    assert result.message == "2 evaluations made, before l-bfgs-b converged"
+    start = ExactDiagonalization().ground_state(cubic_well()[0], {"h": 0.45})
+    assert result.state.expectation(X_ALL) == pytest.approx(start.expectation(X_ALL), abs=1e-9)
+
+
+def test_l_bfgs_b_that_begins_at_an_optimum_stays_there():
+    fixed = walk_in_the_well(h=3.0)
+    assert fixed.converged, fixed.message
+    assert "the loss falls no further within h <= 3" in fixed.message
+    flat = explore_phases(
+        Hamiltonian(qubits(4), {"g_x": -X_ALL}), {"g_x": 1.0}, Expectation(X(0)), optimizer="l-bfgs-b", progress=False
+    )
+    assert flat.converged, flat.message
 
 
 @pytest.mark.parametrize("optimizer", ["normalized", "plain", "adam", "adamax"])

@@ -42,11 +42,11 @@ class Exploration:
 
     history: dimension `step`, one row for every theta of the walk, the last one after the last step. Of several walks:
         dimensions `start` and `step`; past a walk's end there is NaN, and in `trustworthy` -1, elsewhere 1 or 0.
-    state: the free ground state at the last row, of the best walk.
-    converged: whether all steps were made or an optimum was reached, along gradients that all are trustworthy and met
-        `rtol`; of the best walk.
+    state: the free ground state at the last row, of the best walk; by "l-bfgs-b" at its lowest row.
+    converged: whether all steps were made ("l-bfgs-b" must converge) or an optimum was reached, along gradients that
+        all are trustworthy and met `rtol`; of the best walk.
     message: how it ended, why it stopped early, or which gradients are not as they should be, and the remedy.
-    best: the walk with the lowest last loss, as a position along `start`.
+    best: the walk with the lowest last loss, by "l-bfgs-b" lowest loss, as a position along `start`.
     """
 
     history: xr.Dataset
@@ -253,7 +253,7 @@ def _walk_from(task: _Start) -> Walked:
 
 def _together(walked: Sequence[Walked], H: Hamiltonian) -> Exploration:
     """Several walks as one, with the best one's end."""
-    last = [float(w.history["loss"][-1]) for w in walked]
+    last = [float(w.history["loss"][w.end]) for w in walked]
     best = int(np.argmin(last))
     whole = sum(w.converged for w in walked)
     length = max(w.history.sizes["step"] for w in walked)
@@ -290,7 +290,7 @@ def _summary(
         "message": result.message,
         "steps": history.sizes["step"] - 1,
         "first_loss": float(history["loss"][0]),
-        "last_loss": float(history["loss"][-1]),
+        "last_loss": float(history["loss"][walked[result.best].end]),
         "lowest_loss": float(history["loss"][lowest]),
         "lowest_loss_step": lowest,
         "largest_relative_error": float(history["relative_error"].max()),
@@ -300,6 +300,7 @@ def _summary(
     if len(walked) > 1:
         summary["best_start"] = result.best
         summary["walks"] = [
-            {"last_loss": float(w.history["loss"][-1]), "converged": w.converged, "message": w.message} for w in walked
+            {"last_loss": float(w.history["loss"][w.end]), "converged": w.converged, "message": w.message}
+            for w in walked
         ]
     return summary
