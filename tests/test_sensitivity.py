@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import qep_tn as qt
-from qep_tn import X
+from qep_tn import X, Z
 from qep_tn.results import RunFolder, load
 
 
@@ -48,14 +48,19 @@ def test_the_pair_encloses_the_transition_of_a_long_chain():
         ({"points": (1.0, 1.0)}, "at least 0.001 apart"),
         ({"train": ["g_y"]}, "'g_y' is not a scalar parameter"),
         ({"rate": 0.0}, "length positive"),
+        ({"closest": 0.0}, "positive and finite"),
+        ({"closest": -1.0}, "positive and finite"),
+        ({"closest": np.inf}, "positive and finite"),
+        ({"closest": np.nan}, "positive and finite"),
+        ({"observable": 0 * X(1) + 1}, "observable 1.0: measures nothing"),
+        ({"observable": X(1) * X(1)}, "measures nothing"),
+        ({"observable": X(1) - X(1)}, "measures nothing"),
     ],
 )
 def test_bad_input_is_refused(wrong, message):
-    arguments = {"scan": "g_x", "points": (0.5, 1.5)} | wrong
+    arguments = {"observable": X(3), "scan": "g_x", "points": (0.5, 1.5)} | wrong
     with pytest.raises(ValueError, match=message):
-        qt.optimize_sensitivity(
-            qt.models.cluster_ising(8), {"g_zz": 1.0, "g_zxz": 0.0}, X(3), progress=False, **arguments
-        )
+        qt.optimize_sensitivity(qt.models.cluster_ising(8), {"g_zz": 1.0, "g_zxz": 0.0}, progress=False, **arguments)
 
 
 def test_gradient_of_the_loss_equals_finite_differences():
@@ -115,8 +120,28 @@ def test_points_beside_every_steepest_point_are_not_taken_for_a_boundary():
         solver=qt.FreeFermion(), progress=False,
     )  # fmt: skip
     assert not result.history["encloses"].any()
-    assert result.boundary_error > 0.0025
+    assert result.boundary_error == np.inf
+    assert not result.converged
     assert "still move" in result.message
+    assert "no pair of points is known to enclose a steepest point" in result.message
+
+
+@pytest.mark.parametrize("beta", ["auto", 0.01])
+def test_observable_that_no_coupling_changes_has_no_steepest_point(beta):
+    H = conserving_chain()
+    result = qt.optimize_sensitivity(
+        H, {"g": 1.0, "h": 1.0}, H.parameters["h"], scan="g", points=(0.5, 1.5), train=[], steps=3, beta=beta,
+        solver=qt.ExactDiagonalization(), progress=False,
+    )  # fmt: skip
+    assert not result.converged
+    assert "changes no more between the points than its error" in result.message
+
+
+def conserving_chain():
+    """Ising couplings along Z and a field along Z: all commute."""
+    return qt.Hamiltonian(
+        qt.qubits(5), {"g": sum(Z(j) * Z(j + 1) for j in range(4)), "h": sum(0.1 * (j + 3) * Z(j) for j in range(5))}
+    )
 
 
 def run_of(folder, steps, resume=False, solver=None, length=7):

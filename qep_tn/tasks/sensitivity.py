@@ -35,6 +35,7 @@ from qep_tn.state_file import as_saved
 # a step that closes in, over the distance of the points: they cannot cross, and overshooting keeps between them what
 # they enclose
 _CLOSING = 1 / 3
+_ROUNDING = 16 * np.finfo(float).eps  # of an expectation value, per sum of the operator's |coefficients|
 _LAST = 5  # steps over which the middle's motion counts as still going on
 _NO_PAIR = "no pair of points is known to enclose a steepest point; begin on both sides of it, or lower rtol"
 
@@ -69,8 +70,8 @@ class Sensitivity:
         middle of the last pair, and half its distance plus how far the middle still moved over the last five steps
         plus how far from it the pair's gradient suggests the steepest point; infinite if it suggests none.
     states: the free ground states at the last pair.
-    converged, message: whether all gradients are trustworthy, and points that met enclose a steepest point; and how
-        it ended.
+    converged, message: whether all gradients are trustworthy, and a steepest point was found: by points that met or
+        came to rest about it, or to a finite error; and how it ended.
     """
 
     history: xr.Dataset
@@ -111,12 +112,15 @@ def optimize_sensitivity(
     run: where to save every step, or to go on from; without it nothing is written.
 
     With beta "auto" it stops where a gradient is not trustworthy or cannot be told from zero; a nudge strength that is
-    given is taken as it is. Raises ValueError for parameters that are not scalars of H, and for points that coincide.
+    given is taken as it is. It also stops where the observable changes no more between the points than it is uncertain.
+    Raises ValueError for parameters that are not scalars of H, points that coincide, and an observable that has the
+    same value in every state.
     """
-    shared = _check(H, scan, points, train, steps, rate, closest)
+    shared = _check(H, observable, scan, points, train, steps, rate, closest)
     solver = default_solver(H) if solver is None else solver
     moving = (f"{scan}_1", f"{scan}_2", *shared)
     position = np.array([*points, *(float(np.asarray(theta[name])) for name in shared)])
+    rounding = _ROUNDING * sum(abs(c) for c in observable.terms.values())
     raised = -Expectation(observable)  # a one-sided nudge raises the observable, as in the published runs
 
     rows: list[dict[str, Any]] = []
@@ -149,7 +153,9 @@ def optimize_sensitivity(
                 for g, start in zip(position[:2], states, strict=True)
             )  # fmt: skip
             states = [as_saved(first.free), as_saved(second.free)]
-            row = _row(first, second, position, scan, shared) | {n: here[n] for n in H.parameters if n != scan}
+            row = _row(first, second, position, scan, shared, rounding) | {
+                n: here[n] for n in H.parameters if n != scan
+            }
             row["ground_states"] += rows[-1]["ground_states"] if rows else 0
             rows.append(row | {"seconds": time.perf_counter() - began})
             stopped = _reason_to_stop(first, second, rows, beta)
@@ -176,8 +182,8 @@ def optimize_sensitivity(
 
 
 def _check(
-    H: Hamiltonian, scan: str, points: tuple[float, float], train: Sequence[str] | None, steps: int, rate: float,
-    closest: float,
+    H: Hamiltonian, observable: Operator, scan: str, points: tuple[float, float], train: Sequence[str] | None,
+    steps: int, rate: float, closest: float,
 ) -> list[str]:  # fmt: skip
     scalars = [name for name, value in H.parameters.items() if not isinstance(value, tuple)]
     shared = [name for name in scalars if name != scan] if train is None else [n for n in train if n != scan]
@@ -186,6 +192,15 @@ def _check(
             raise ValueError(
                 f"{name!r} is not a scalar parameter of the Hamiltonian; these are: {', '.join(scalars) or 'none'}"
             )
+    if not isinstance(observable, Operator):
+        raise ValueError(f"observable is {observable!r}; it must be an Operator such as X(3)")
+    if not any(observable.terms):  # the empty product is the identity
+        raise ValueError(
+            f"observable {observable}: measures nothing, it has the same value in every state; name an operator, "
+            f"such as X(0)"
+        )
+    if not 0 < closest < np.inf:
+        raise ValueError(f"closest = {closest}: the distance at which points have met is positive and finite")
     if len(points) != 2 or not np.isfinite(points).all() or abs(points[0] - points[1]) < closest:
         raise ValueError(f"points = {points}: two finite values of {scan!r}, at least {closest} apart")
     if steps < 0 or not 0 < rate < np.inf:
@@ -202,10 +217,16 @@ def _check(
     return shared
 
 
-def _row(first: Gradient, second: Gradient, position: NDArray, scan: str, shared: list[str]) -> dict[str, Any]:
-    """The loss -|O_1 - O_2| / |g1 - g2| at a pair, its gradient over (g1, g2, shared parameters), and their errors."""
+def _row(
+    first: Gradient, second: Gradient, position: NDArray, scan: str, shared: list[str], rounding: float
+) -> dict[str, Any]:
+    """The loss -|O_1 - O_2| / |g1 - g2| at a pair, its gradient over (g1, g2, shared parameters), and their errors.
+
+    rounding: the least error of either O_i.
+    """
     difference, distance = second.value - first.value, position[0] - position[1]  # a gradient's value is -<O>
-    value, value_error = -abs(difference / distance), np.hypot(first.value_error, second.value_error) / abs(distance)
+    value = -abs(difference / distance)
+    value_error = np.hypot(*(max(g.value_error, rounding) for g in (first, second))) / abs(distance)
     factor = np.sign(difference) / abs(distance)
     # d loss / d g1 = (factor * d<-O>/dg1) - loss / (g1 - g2), and the other way round for g2
     slope = {f"{scan}_1": factor * first.gradient[scan] - value / distance}
@@ -243,6 +264,8 @@ def _reason_to_stop(
     untrusted = next((g.message for g in (first, second) if not g.trustworthy), "")
     if beta == "auto" and untrusted:
         return f"stopped at step {step}, a gradient is not trustworthy: {untrusted}"
+    if row["sensitivity"] <= row["sensitivity_error"]:
+        return f"stopped at step {step}, the observable changes no more between the points than its error; take another"
     if row["gradient_norm"] > (row["gradient_norm_error"] if beta == "auto" else 0.0):
         return ""
     if (pair := _enclosing(rows)) is not None:
@@ -301,16 +324,18 @@ def _result(
         pair = len(rows) - 1
         drift, offset = float(np.ptp(middles[-_LAST - 1 :])), _offset(rows[-1], moving)
         further = drift + offset
+        where = f"the steepest change is about {offset:.2g} from it; take more or shorter steps"
         message = stopped or (
             f"{pair} steps made, and the points still move, their middle by {drift:.2g} over the last "
-            f"{min(_LAST, pair)}; the steepest change is about {offset:.2g} from it; take more or shorter steps"
+            f"{min(_LAST, pair)}; {where if np.isfinite(offset) else _NO_PAIR}"
         )
     doubtful = sum(not row["trustworthy"] for row in rows)
     if doubtful and not stopped.startswith("stopped"):
         message += f"; {doubtful} of {len(rows)} pairs of gradients are not trustworthy; leave beta to 'auto'"
     half = abs(rows[pair][moving[0]] - rows[pair][moving[1]]) / 2
-    converged = not doubtful and not stopped.startswith("stopped")
-    return Sensitivity(history, float(middles[pair]), float(half + further), (first, second), converged, message)
+    error = float(half + further)
+    converged = not doubtful and not stopped.startswith("stopped") and bool(np.isfinite(error))
+    return Sensitivity(history, float(middles[pair]), error, (first, second), converged, message)
 
 
 def _offset(row: dict[str, Any], moving: Sequence[str]) -> float:
