@@ -59,7 +59,8 @@ def phase_diagram(
 
     Returns a data set whose dimensions are the two parameters: `energy`; `entropy` of the middle bond;
     `fidelity_susceptibility` along the first parameter, the mean of the two pairs of neighbours; every observable by
-    name; `max_bond`, `converged`, `seconds`; and with `gap` also `gap_converged`. NaN stands for what a solver does not
+    name; `max_bond`, `converged`, `seconds`; and with `gap` also `gap_converged`, without which a run has not converged
+    either. NaN stands for what a solver does not
     have: Gaussian states have no entropy and no fidelity here.
     Rows go along the first parameter, forwards and backwards in turn. Across a transition of first order a state may
     stay in the phase that it comes from, and rows then differ in turn; among degenerate ground states, as of an
@@ -213,6 +214,9 @@ def _gap(H: Hamiltonian, theta: Theta, ground: GroundState, solver: Solver) -> d
 def _summary(
     result: xr.Dataset, shape: Sequence[int], limits: Sequence[tuple[float, float]], rtol: float, solver: Solver
 ) -> dict[str, Any]:
+    converged = result["converged"] != 0
+    if "gap_converged" in result:
+        converged &= result["gap_converged"] != 0
     return {
         "task": "phase_diagram",
         "plane": result.attrs["plane"],
@@ -220,7 +224,7 @@ def _summary(
         "shape": list(shape),
         "rtol": rtol,
         "solver": settings_of(solver),
-        "converged": bool(result["converged"].all()),
-        "not_converged": int((result["converged"] == 0).sum()),
+        "converged": bool(converged.all()),
+        "not_converged": int((~converged).sum()),
         "seconds": float(result["seconds"].sum()),
     }
