@@ -30,8 +30,10 @@ def map_in_processes(
         argument, the work is done in this process.
 
     What a function raises is raised here. Then, at Ctrl-C, and when the iterator is closed, the other processes end.
-    Raises RuntimeError if a process dies.
+    Raises ValueError if processes is less than 1, and RuntimeError if a process dies.
     """
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes is {processes}; it must be at least 1")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(processes or cores, len(arguments))
     if count <= 1:

@@ -61,16 +61,18 @@ class Region:
             ((name, factor),) = constraint.coefficients.items()
             side, limit = (lower, np.maximum) if factor > 0 else (upper, np.minimum)
             couplings = _couplings_of(H, name)
-            side[couplings] = limit(side[couplings], constraint.bound / factor)
+            side[couplings] = limit(side[couplings], _finite(constraint.bound / factor, constraint))
         if not (bounds or constraints):
             return None
-        rows = np.zeros((len(several), len(start)))
-        for row, constraint in zip(rows, several, strict=True):
+        rows, targets = np.zeros((len(several), len(start))), np.zeros(len(several))
+        for n, constraint in enumerate(several):
+            largest = max(map(abs, constraint.coefficients.values()))  # first: squares overflow, or vanish
             for name, factor in constraint.coefficients.items():
-                row[_scalar(H, name, constraint)] = factor
+                rows[n, _scalar(H, name, constraint)] = factor / largest
+            targets[n] = _finite(constraint.bound / largest, constraint)
         sizes = np.linalg.norm(rows, axis=1)
         region = cls(
-            lower, upper, rows / sizes[:, None], np.array([c.bound for c in several]) / sizes,
+            lower, upper, rows / sizes[:, None], targets / sizes,
             np.array([c.equality for c in several], bool), H.labels, tuple(c.text for c in several),
         )  # fmt: skip
         return region._holding(start, trained)
@@ -213,6 +215,15 @@ def _scalar(H: Hamiltonian, name: str, constraint: LinearConstraint) -> int:
             f"it takes parameters of one coupling; give {name} bounds instead"
         )
     return int(couplings[0])
+
+
+def _finite(bound: float, constraint: LinearConstraint) -> float:
+    """The bound of a constraint divided by its coefficient. Raises ValueError if that is too large a number."""
+    if not np.isfinite(bound):
+        raise ValueError(
+            f"constraints: {constraint.text!r} has coefficients too small beside its bound; write it with others"
+        )
+    return bound
 
 
 def _listed(texts: Iterator[str]) -> str:

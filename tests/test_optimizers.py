@@ -203,6 +203,20 @@ def test_regions_that_make_no_sense_are_refused(bounds, constraints, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scale", ["1e-200", "1e-300", "1e99 * 1e99"])
+def test_constraints_mean_the_same_at_every_scale(scale):
+    texts = ["g_x + g_zz <= 3", f"{scale} * g_x + {scale} * g_zz <= 3 * {scale}"]
+    plain, scaled = (region((1.0, 1.0, 1.0), None, [text]).project(np.array([4.0, 3.0, 1.0])) for text in texts)
+    np.testing.assert_allclose(scaled, plain, rtol=1e-12)
+    np.testing.assert_allclose(scaled, [2.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("text", ["1e-300 * g_x >= -1e99", "1e-300 * g_x + 1e-300 * g_zz >= -1e99"])
+def test_constraints_out_of_range_are_refused(text):
+    with pytest.raises(ValueError, match="has coefficients too small beside its bound"):
+        region((1.0, 1.0, 1.0), None, [text])
+
+
 def test_constraints_do_not_tie_arrays():
     with pytest.raises(ValueError, match="ties g_x, which has 2 couplings"):
         region((np.ones(2), 1.0, 1.0), None, ["g_x + g_zz = 2"], g_x=[X(0), X(1)])
@@ -222,6 +236,12 @@ def test_work_in_processes_comes_back_in_order_and_operators_are_equal_there():
     pids, found = zip(*map_in_processes(_known, operators, processes=2), strict=True)
     assert found == ("found", None, "found")
     assert os.getpid() not in pids
+
+
+@pytest.mark.parametrize("processes", [0, -1])
+def test_no_process_is_refused(processes):
+    with pytest.raises(ValueError, match=f"processes is {processes}; it must be at least 1"):
+        list(map_in_processes(_fails, [1, 2], processes=processes))
 
 
 def test_what_a_process_raises_is_raised_here():
