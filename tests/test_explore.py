@@ -384,6 +384,25 @@ def test_walk_of_another_optimizer_is_not_resumed(tmp_path):
         walk(tmp_path, resume=True, optimizer="plain")
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"rate": 0.3}, "rate was 0.1, and is 0.3"),
+        ({"direction": "minimize"}, "loss was"),
+        ({"train": ["g_x"]}, "trained was"),
+        ({"bounds": {"g_x": (0.0, 2.0)}}, "bounds and constraints was"),
+        ({"constraints": ["g_x >= g_zz"]}, "bounds and constraints was"),
+        ({"rtol": 0.05}, "rtol was"),
+        ({"solver": ExactDiagonalization()}, "solver was"),
+    ],
+)
+def test_walk_of_other_settings_is_not_resumed(tmp_path, changed, named):
+    walk(tmp_path, steps=1, solver=TenpyDMRG(max_bond=8) if "solver" in changed else None)
+    with pytest.raises(ValueError, match=f"was made with other settings: .*{named}.*; choose another folder"):
+        walk(tmp_path, resume=True, **changed)
+    assert (tmp_path / "state.h5").stat().st_size < 30_000
+
+
 def test_several_starts_are_the_walks_from_them_and_the_best_is_shown(tmp_path):
     settings = {"steps": 3, "constraints": ["g_x >= 0.5", "g_x + g_zz <= 1.7"], "solver": ExactDiagonalization()}
     result = walk(tmp_path / "run", starts=3, spread=0.4, seed=5, processes=2, **settings)

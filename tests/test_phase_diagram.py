@@ -1,6 +1,7 @@
 """Scans of a plane against exact diagonalization, perturbation theory and free fermions; and the command line's."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,40 @@ def test_another_grid_is_not_resumed(tmp_path):
     with pytest.raises(ValueError, match="holds no scan of this grid to resume; choose another folder"):
         scan(run=run, shape=(4, 3))
     run.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"observables": {"xx": X(1) * X(3), "order": Z(1) * Z(6)}}, "observables"),
+        ({"rtol": 1e-3}, "solver"),
+        ({"solver": qt.NumbaDMRG(max_bond=7)}, "solver"),
+    ],
+)
+def test_scan_of_other_settings_is_not_resumed(tmp_path, changed, named):
+    settings = {"shape": (2, 2), "solver": qt.NumbaDMRG(max_bond=8)}
+    run = RunFolder.create(tmp_path / "run")
+    scan(run=run, **settings)
+    run.close()
+    run = RunFolder.create(tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match=f"was made with other settings: {named} was .*; choose another folder"):
+        scan(run=run, **settings | changed)
+    run.close()
+
+
+def test_a_gap_that_did_not_converge_counts_in_the_summary(tmp_path, monkeypatch):
+    def unconverged(*arguments):
+        return replace(first_excited(*arguments), converged=False)
+
+    monkeypatch.setattr("qep_tn.tasks.phase_diagram.first_excited", unconverged)
+    run = RunFolder.create(tmp_path / "run")
+    _, _, found = scan(6, gap=True, shape=(2, 2), observables={}, solver=qt.NumbaDMRG(), run=run)
+    run.close()
+    assert found["converged"].all()
+    assert np.isfinite(found["gap"]).all()
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert not summary["converged"]
+    assert summary["not_converged"] == 4
 
 
 @pytest.mark.parametrize(

@@ -144,14 +144,15 @@ def conserving_chain():
     )
 
 
-def run_of(folder, steps, resume=False, solver=None, length=7):
+def run_of(folder, steps, resume=False, solver=None, length=7, **changed):
     run = RunFolder.create(folder, "[sensitivity]\nrate = 0.2\n", resume=resume)
-    H, observable = qt.models.cluster_ising(length), X(1) * X(length - 2)
+    H = qt.models.cluster_ising(length)
+    settings = {"observable": X(1) * X(length - 2), "points": (0.6, 1.6), "train": ["g_zz"], "rate": 0.2} | changed
+    theta = settings.pop("theta", {"g_zz": 1.0, "g_zxz": 0.2})
     try:
         return qt.optimize_sensitivity(
-            H, {"g_zz": 1.0, "g_zxz": 0.2}, observable, scan="g_x", points=(0.6, 1.6), train=["g_zz"], steps=steps,
-            rate=0.2, solver=solver, run=run, progress=False,
-        )  # fmt: skip
+            H, theta, scan="g_x", steps=steps, solver=solver, run=run, progress=False, **settings
+        )
     finally:
         run.close()
 
@@ -187,3 +188,20 @@ def test_run_of_another_task_is_not_resumed(tmp_path):
     run.close()
     with pytest.raises(ValueError, match="holds no pair of this model to resume"):
         run_of(tmp_path, 3, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"observable": X(2) * X(5)}, {"points": (0.5, 1.6)}, {"rate": 0.1}, {"closest": 0.01}, {"rtol": 0.02},
+        {"theta": {"g_zz": 1.0, "g_zxz": 0.3}}, {"solver": qt.ExactDiagonalization(seed=1)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)  # fmt: skip
+def test_run_of_other_settings_is_not_resumed(tmp_path, changed):
+    run_of(tmp_path, 1, solver=qt.ExactDiagonalization())
+    name = next(iter(changed))
+    with pytest.raises(ValueError, match=f"was made with other settings: {name} was .*; choose another folder"):
+        run_of(tmp_path, 3, resume=True, **{"solver": qt.ExactDiagonalization()} | changed)
+    resumed = run_of(tmp_path, 2, resume=True, solver=qt.ExactDiagonalization())  # nothing was lost
+    assert resumed.history.sizes["step"] == 3

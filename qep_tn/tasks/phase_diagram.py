@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qep_tn.corrector import prepared
+from qep_tn.fingerprint import check_fingerprint, fingerprint
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
 from qep_tn.operators import Operator
@@ -169,13 +170,30 @@ class _Scan:
     def snapshot(self) -> tuple[list[GroundState], dict[str, Any]]:
         """What `restore` needs: the newest state, and the figures so far. After the last point of a row."""
         assert self.state is not None
-        return [self.state], {"step": self.rows, "figures": self.figures, "pairs": self.pairs}
+        return [self.state], {
+            "step": self.rows, "figures": self.figures, "pairs": self.pairs, "settings": fingerprint(self.settings),
+        }  # fmt: skip
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a scan that is resumed must have been begun with."""
+        return {
+            "model": {**self.H.parameters, "fixed": self.H.fixed},
+            "theta": {name: np.asarray(value) for name, value in self.theta.items()},
+            **{f"window of {name}": [values[0], values[-1]] for name, values in self.ticks.items()},
+            "observables": self.observables, "gap": self.gap, "solver": settings_of(self.solver),
+        }  # fmt: skip
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], where: str) -> None:
-        """Go back to a snapshot. Raises ValueError if it is not one of this scan."""
+        """Go back to a snapshot. Raises ValueError if it is not one of this scan, with these settings."""
         shapes = {name: np.shape(extra.get(name, ())) for name in ("figures", "pairs")}
-        if len(states) != 1 or shapes != {"figures": self.figures.shape, "pairs": self.pairs.shape}:
+        if (
+            len(states) != 1
+            or "settings" not in extra
+            or shapes != {"figures": self.figures.shape, "pairs": self.pairs.shape}
+        ):
             raise ValueError(f"{where} holds no scan of this grid to resume; choose another folder with --out")
+        check_fingerprint(extra["settings"], self.settings, where)
         self.state, self.rows = states[0], int(extra["step"])
         self.figures, self.pairs = extra["figures"], extra["pairs"]
 

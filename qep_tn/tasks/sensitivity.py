@@ -23,6 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from qep_tn.fingerprint import check_fingerprint, fingerprint
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.losses import Expectation
 from qep_tn.operators import Operator
@@ -123,13 +124,23 @@ def optimize_sensitivity(
     rounding = _ROUNDING * sum(abs(c) for c in observable.terms.values())
     raised = -Expectation(observable)  # a one-sided nudge raises the observable, as in the published runs
 
+    settings = {"rate": rate, "closest": closest, "rtol": rtol, "beta": beta, "scheme": scheme}
+    made_with = settings | {
+        "model": {**H.parameters, "fixed": H.fixed}, "observable": observable, "scan": scan, "shared": shared,
+        "theta": {name: np.asarray(theta[name]) for name in H.parameters if name != scan}, "points": position[:2],
+        "solver": settings_of(solver),
+    }  # fmt: skip
     rows: list[dict[str, Any]] = []
     states: list[GroundState | None] = [None, None]
     closing, stopped = False, ""
     if run is not None and (saved := run.load_states(H.sites)) is not None:
         found, extra = saved
-        if extra.keys() != {"step", "position", "closing", "stopped"} or np.shape(extra["position"]) != position.shape:
+        if (
+            extra.keys() != {"step", "position", "closing", "stopped", "settings"}
+            or np.shape(extra["position"]) != position.shape
+        ):
             raise ValueError(f"{run.path} holds no pair of this model to resume; choose another folder with --out")
+        check_fingerprint(extra["settings"], made_with, str(run.path))
         states = [*found]
         position, closing, stopped = extra["position"], bool(extra["closing"]), extra["stopped"]
         rows = _rows(run.load_history(int(extra["step"])))
@@ -164,7 +175,10 @@ def optimize_sensitivity(
                 if closing and abs(position[0] - position[1]) < closest:
                     stopped = _met(rows)
             if run is not None:
-                extra = {"step": len(rows), "position": position, "closing": closing, "stopped": stopped}
+                extra = {
+                    "step": len(rows), "position": position, "closing": closing, "stopped": stopped,
+                    "settings": fingerprint(made_with),
+                }  # fmt: skip
                 run.save(_dataset(rows, H, scan, observable), [s for s in states if s is not None], extra)
             logger.info(
                 "pair %d: %s = %.8g and %.8g, sensitivity %.8g",
@@ -176,7 +190,6 @@ def optimize_sensitivity(
     result = _result(rows, _dataset(rows, H, scan, observable), states, stopped, moving)
     logger.info("%s: %s = %.8g +- %.2g", result.message, scan, result.boundary, result.boundary_error)
     if run is not None:
-        settings = {"rate": rate, "closest": closest, "rtol": rtol, "beta": beta, "scheme": scheme}
         run.write_summary(_summary(result, settings, solver, scan, shared))
     return result
 
@@ -226,7 +239,7 @@ def _row(
     """
     difference, distance = second.value - first.value, position[0] - position[1]  # a gradient's value is -<O>
     value = -abs(difference / distance)
-    value_error = np.hypot(*(max(g.value_error, rounding) for g in (first, second))) / abs(distance)
+    value_error = np.hypot(max(first.value_error, rounding), max(second.value_error, rounding)) / abs(distance)
     factor = np.sign(difference) / abs(distance)
     # d loss / d g1 = (factor * d<-O>/dg1) - loss / (g1 - g2), and the other way round for g2
     slope = {f"{scan}_1": factor * first.gradient[scan] - value / distance}
