@@ -74,6 +74,12 @@ class Plane:
         size = float(np.linalg.norm([abs(c) for c in self.measured(across).terms.values()]))
         return size * (0.05 * self.solver.schmidt_cutoff if isinstance(self.solver, DMRGSettings) else 1e-12)
 
+    def energy_noise(self, place: Place) -> float:
+        """Error of a ground state's energy: measured, up to 15 times the cutoff squared and the sum of coefficients."""
+        if not isinstance(self.solver, DMRGSettings):
+            return 0.0
+        return 15 * self.solver.schmidt_cutoff**2 * float(np.abs(self.H.coefficients(self.at(place))).sum())
+
     def line(self, across: int, fixed: float) -> Line:
         """The line on which parameter `across` (0 or 1) varies and the other is fixed."""
         return Line(self, across, fixed)
@@ -179,7 +185,7 @@ class Line:
     def _peak(self, samples: list[Sample]) -> Peak | None:
         place = (samples[_REACH].position, self.fixed) if self.across == 0 else (self.fixed, samples[_REACH].position)
         narrow = _NARROW * self.plane.energy_scale(place) / len(self.plane.H.sites)
-        return find_peak(samples, self.plane.noise(self.across), narrow)
+        return find_peak(samples, self.plane.noise(self.across), narrow, self.plane.energy_noise(place))
 
     def _fill(self, window: range, centre: float, spacing: float, branches: Branches) -> None:
         """Add the samples that a window lacks; those below the ones that are there start from the lowest of them."""

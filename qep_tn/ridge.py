@@ -64,16 +64,17 @@ class Peak:
         return self.width == 0
 
 
-def find_peak(samples: list[Sample], noise: float, narrow: float = 0.0) -> Peak | None:
+def find_peak(samples: list[Sample], noise: float, narrow: float = 0.0, energy_noise: float = 0.0) -> Peak | None:
     """The peak of the response among five equally spaced samples, or within half a spacing of them; None if none.
 
     noise: error of each <O>, at peaks wider than `narrow`; at narrower ones it grows as the width falls: a state's
         error is that of its energy over the gap, and the gap at a ridge goes with its width.
+    energy_noise: error of each energy.
     """
     changes = np.abs(np.diff([sample.value for sample in samples]))
     steepest = int(changes.argmax())
     if changes[steepest] > max(_JUMP * changes.sum(), 10 * noise):
-        return _jump(samples, steepest)
+        return _jump(samples, steepest, energy_noise)
     return _smooth_peak(samples, noise, narrow)
 
 
@@ -128,7 +129,7 @@ def _normal(samples: list[Sample], summit: float) -> tuple[float, float]:
     return across, along
 
 
-def _jump(samples: list[Sample], left: int) -> Peak | None:
+def _jump(samples: list[Sample], left: int, energy_noise: float) -> Peak | None:
     """Where the energies of two branches cross, the one up to `left` and the one from the next sample on.
 
     Their tangents cross there, but for the curvature of both, whose effect is the error; so each branch needs two
@@ -149,7 +150,7 @@ def _jump(samples: list[Sample], left: int) -> Peak | None:
     known = 0 < left < SAMPLES - 2
     return Peak(
         position=float(crossing),
-        error=float(bend * reach**2 / kink) + 1e-12 * abs(a.energy) / kink if known else spacing,
+        error=(float(bend * reach**2) + 2 * energy_noise + 1e-12 * abs(a.energy)) / kink if known else spacing,
         height=abs(b.value - a.value),
         width=0.0,
         normal=(b.across - a.across, b.along - a.along),
