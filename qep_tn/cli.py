@@ -121,9 +121,10 @@ def explore(
         )  # fmt: skip
         plot_run(run.folder.path)
         losses = walk.history["loss"].values if section.starts == 1 else walk.history["loss"].values[walk.best]
-        first, last = losses[0], losses[np.isfinite(losses)][-1]
+        first, last, lowest = losses[0], losses[np.isfinite(losses)][-1], np.nanmin(losses)
         print(
-            f"{walk.message}; loss {first:.6g} at the first point, {last:.6g} at the last; results in {run.folder.path}"
+            f"{walk.message}; loss {first:.6g} at the first point, {last:.6g} at the last, {lowest:.6g} at the lowest; "
+            f"results in {run.folder.path}"
         )
         if not walk.converged:
             raise _NotConvergedError(walk.message)

@@ -249,7 +249,7 @@ def test_ctrl_c_saves_every_step_and_resume_ends_where_an_uninterrupted_run_does
     assert (run / "history.nc").read_bytes() == Path("whole/history.nc").read_bytes()
 
 
-def test_several_starts_are_killed_with_their_processes_and_resume(folder):
+def test_several_starts_are_killed_with_their_processes_and_resume(folder, monkeypatch):
     # SIGKILL: no process can clean up, and those of the walks must end by themselves
     several = ["--set", "explore.starts=2", "--set", "explore.optimizer=adam"]
     process = qep_tn("explore", "chain.toml", *several, "--set", "explore.steps=100000")
@@ -266,6 +266,8 @@ def test_several_starts_are_killed_with_their_processes_and_resume(folder):
     time.sleep(0.5)
     assert [(walk / "state.h5").stat().st_mtime_ns for walk in walks] == saved
 
+    # in this process, for another two pools take many seconds to start
+    monkeypatch.setattr("qep_tn.tasks.explore.map_in_processes", lambda function, tasks, _: map(function, tasks))
     several += ["--set", f"explore.steps={max(load(walk).sizes['step'] for walk in walks) + 1}"]
     assert main(["explore", "chain.toml", *several, "--resume"]) in (0, 3)
     assert main(["explore", "chain.toml", *several, "--out", "whole"]) in (0, 3)
@@ -343,6 +345,7 @@ def test_sensitivity_writes_what_a_run_has(capsys, folder):
     printed = capsys.readouterr().out
     assert f"steepest at g_x = {summary['boundary']:.6g} +- " in printed
     assert "3 steps made, and the points still move" in printed
+    assert 0 < summary["boundary_error"] < 2
     assert "pair 3: g_x" in (run / "run.log").read_text()
 
 
@@ -387,7 +390,7 @@ def test_killed_sensitivity_resumes_to_the_same_bytes(folder):
     process.kill()
     process.communicate(timeout=30)
     steps = ["--set", f"sensitivity.steps={load(run).sizes['step'] + 2}"]
-    assert main([*SENSITIVITY, *settings, *steps, "--resume"]) == 0
-    assert main([*SENSITIVITY, *settings, *steps, "--out", "whole"]) == 0
+    assert main([*SENSITIVITY, *settings, *steps, "--resume"]) in (0, 3)
+    assert main([*SENSITIVITY, *settings, *steps, "--out", "whole"]) in (0, 3)
     for name in ("history.nc", "state.h5"):
         assert (run / name).read_bytes() == Path("whole", name).read_bytes()

@@ -34,4 +34,5 @@ def test_script_prints_an_interval_that_contains_the_exact_value(name, arguments
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     boundary, error = map(float, re.search(r"steepest at g_x = (\S+) \+- (\S+)", done.stdout).groups())
     exact = float(re.search(r"exact: +g_x = ([-.\d]+)", done.stdout).group(1))
+    assert error < 0.6
     assert abs(boundary - exact) <= error + 1e-3  # the exact values' grid

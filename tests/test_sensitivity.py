@@ -37,6 +37,7 @@ def test_the_pair_encloses_the_transition_of_a_long_chain():
         H, {"g_zz": 1.0, "g_zxz": 0.0}, X(middle - 2) * X(middle + 2), scan="g_x", points=(0.6, 1.6), train=[],
         steps=12, rate=0.05, closest=0.1, progress=False,
     )  # fmt: skip
+    assert result.boundary_error < 0.5
     # the steepest point of a local observable sits about 1/L below the boundary of the infinite chain, g_x = 1
     assert abs(result.boundary - 1.0) < max(result.boundary_error, 5 / length)
 
