@@ -207,10 +207,8 @@ def _replace(file: Path, write: Callable[[Path], object]) -> None:
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
     """A Ctrl-C in here is raised at the end."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
         return
     received: list[int] = []
@@ -218,7 +216,7 @@ def _interrupts_deferred() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
     if received:
         raise KeyboardInterrupt
 

@@ -286,7 +286,10 @@ def test_ctrl_c_ends_several_walks_without_a_traceback(folder):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err.rstrip("\n").splitlines()[-1].startswith("qep-tn: interrupted; every finished step is in runs/chain-exp")
     assert "Traceback" not in err
