@@ -364,7 +364,8 @@ def _run(
 @contextmanager
 def _insistent_ctrl_c() -> Iterator[None]:
     """Raise KeyboardInterrupt again, some seconds later, if code that swallows exceptions has swallowed the first."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    ignored = not callable(signal.getsignal(signal.SIGINT))  # as for jobs in the background of a script
+    if ignored or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 

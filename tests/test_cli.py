@@ -37,7 +37,11 @@ def folder(tmp_path, monkeypatch):
 def qep_tn(*arguments):
     """The command line as a process of its own."""
     program = [sys.executable, "-c", "import sys; from qep_tn.cli import main; sys.exit(main())"]
-    return subprocess.Popen([*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # heeds Ctrl-C also where the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 def assert_refused(capsys, arguments, *said):
