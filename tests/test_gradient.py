@@ -33,8 +33,8 @@ def finite_difference(H, theta, loss, solver, step, couplings, start=None):
     return np.array(slopes)
 
 
-@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(0, 10**6), st.integers(8, 12))
+@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 10**6), st.integers(8, 10))
 def test_all_solvers_agree_on_random_three_body_hamiltonians(seed, length):
     rng = np.random.default_rng(seed)
     H, theta = random_three_body(length, rng)
@@ -73,7 +73,13 @@ def test_gradient_of_every_loss_equals_its_finite_difference(loss, scheme, rng):
 
 
 @pytest.mark.parametrize(
-    "solver", [kind(max_bond=4) for kind in (qt.NumbaDMRG, qt.TenpyDMRG, qt.QuimbDMRG)], ids=name_of
+    "solver",
+    [
+        qt.NumbaDMRG(max_bond=4),
+        qt.QuimbDMRG(max_bond=4),
+        pytest.param(qt.TenpyDMRG(max_bond=4), marks=pytest.mark.slow),  # half a minute; the manifold is quimb's
+    ],
+    ids=name_of,
 )
 def test_gradient_equals_finite_difference_at_fixed_bond_dimension(solver, rng):
     H, theta = random_cluster_ising("near-critical", 16, rng)
@@ -175,8 +181,8 @@ def test_an_error_signal_of_zero_gives_a_gradient_of_zero(rng):
 
 
 def test_looser_rtol_costs_less_bond_dimension_and_keeps_its_promise(rng):
-    H, theta = random_cluster_ising("near-critical", 40, rng)
-    loss = qt.Expectation(X(18) * X(22))
+    H, theta = random_cluster_ising("near-critical", 28, rng)
+    loss = qt.Expectation(X(12) * X(16))
     exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
     bonds = []
     for rtol in (1e-2, 1e-4):

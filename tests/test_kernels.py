@@ -94,7 +94,7 @@ def test_expectations_equal_those_of_the_dense_state_vector(case):
     np.testing.assert_allclose(expectations(tensors, products), dense, rtol=0, atol=TOLERANCE)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(small_states(), st.sampled_from(["unrelated", "adjoint", "equal"]), st.booleans())
 def test_correlations_equal_those_of_the_dense_state_vector(state, relation, is_complex):
     rng, dims, tensors = state
