@@ -141,33 +141,36 @@ class Line:
             order, they stay on the two sides.
         """
         side = float(self.plane.sides[self.across])
-        best: Correction | None = None
+        best: tuple[Peak, list[Sample]] | None = None
         for _ in range(_ZOOMS):
             samples = self._around_peak(centre, spacing, branches)
             branches = samples[0].state, samples[-1].state
             peak = self._peak(samples)
             wanted = self.plane.spacing * peak.width if peak else 0.0
             if peak is None:
-                return best or self._correction(None, samples, "the response has no maximum within reach")
+                return self._at_best(best, samples, "the response has no maximum within reach")
             if peak.jump and spacing <= _FINEST * side and peak.error < spacing:
                 return self._correction(peak, samples)
             if not peak.jump:
                 resolved = peak.error <= _RESOLVED * peak.width
                 if spacing <= 1.6 * wanted and not resolved:
-                    return best or self._correction(None, samples, "the samples' errors hide the peak; lower rtol")
-                best = self._correction(peak, samples) if resolved else None
+                    return self._at_best(best, samples, "the samples' errors hide the peak; lower rtol")
+                best = (peak, samples) if resolved else None
                 if best and 0.6 * wanted <= spacing <= 1.6 * wanted:
-                    return best
+                    return self._correction(*best)
             centre = peak.position
             finer = max(spacing / 4, _FINEST * side)
             spacing = finer if peak.jump else float(np.clip(wanted, spacing / 8, 4 * spacing))
-        return best or self._correction(None, samples, "the response has no maximum of a definite width")
+        return self._at_best(best, samples, "the response has no maximum of a definite width")
+
+    def _at_best(self, best: tuple[Peak, list[Sample]] | None, samples: list[Sample], message: str) -> Correction:
+        """The peak as it was resolved before, at the cost of all samples; or why there is none."""
+        return self._correction(*best) if best else self._correction(None, samples, message)
 
     def _around_peak(self, centre: float, spacing: float, branches: Branches) -> list[Sample]:
         """Five samples, moved along the line until the peak lies in their middle, or nowhere."""
         self.samples = {}
         middle = 0
-        self._fill(range(-_REACH, _REACH + 1), centre, spacing, branches)
         for _ in range(_MOVES):
             window = range(middle - _REACH, middle + _REACH + 1)
             self._fill(window, centre, spacing, branches)
