@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.kernels import BlockMPO, PackedMPS, moments
+from qep_tn.kernels import BlockMPO, PackedMPS, energy, residual_overlap
 from qep_tn.operators import Product
 from qep_tn.sites import Sites
 
@@ -160,9 +161,14 @@ def real_factor(matrix: NDArray) -> tuple[complex, NDArray]:
 
 def energy_and_variance(mpo: BlockMPO, packed: PackedMPS) -> tuple[float, float]:
     """<H> and <(H - <H>)^2> of a normalised right-canonical MPS, centre on site 0."""
-    dtype = np.result_type(mpo.values, packed.data)
-    mpo = mpo._replace(values=mpo.values.astype(dtype, copy=False))
-    packed = packed._replace(data=packed.data.astype(dtype, copy=False))
-    energy, _ = moments(mpo, packed, 0.0)
-    remainder, variance = moments(mpo, packed, energy)
-    return energy + remainder, variance - remainder**2
+    mpo, packed = of_one_type(mpo, packed)
+    mean = energy(mpo, packed, 0.0)
+    remainder = energy(mpo, packed, mean)  # what rounding in the first sum left
+    return mean + remainder, residual_overlap(mpo, packed, mean, mpo, packed, mean).real - remainder**2
+
+
+def of_one_type(mpo: BlockMPO, *states: PackedMPS) -> tuple[Any, ...]:
+    """An MPO and some states, all real or all complex, as the kernels want them."""
+    dtype = np.result_type(mpo.values, *(packed.data for packed in states))
+    changed = (packed._replace(data=packed.data.astype(dtype, copy=False)) for packed in states)
+    return mpo._replace(values=mpo.values.astype(dtype, copy=False)), *changed

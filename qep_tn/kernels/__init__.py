@@ -8,7 +8,7 @@ from qep_tn.kernels.pairs import correlations
 from qep_tn.kernels.plans import ExpectationPlan, compile_products
 from qep_tn.kernels.response import cut_window, overlap, whole_state, widen_bonds
 from qep_tn.kernels.sweeps import move_centre, one_site_pass, two_site_sweep
-from qep_tn.kernels.variance import moments
+from qep_tn.kernels.variance import energy, residual_overlap
 
 __all__ = [
     "BlockMPO",
@@ -18,14 +18,15 @@ __all__ = [
     "compile_products",
     "correlations",
     "cut_window",
+    "energy",
     "evaluate",
     "load_chain",
-    "moments",
     "move_centre",
     "one_site_pass",
     "overlap",
     "pack",
     "packed_tensors",
+    "residual_overlap",
     "two_site_sweep",
     "whole_state",
     "widen_bonds",
