@@ -73,6 +73,7 @@ class Level:
     overlap: the smallest |<free|nudged>|^2. message: empty, or why a nudged state has not converged.
     settled: whether the gradient came to rest; if not, its last change is in `left_out`, and no finer manifold helps.
     assemble: makes the nudged ground states; not before they are asked for, for that can cost more than to find them.
+    certify: computes the residual of the response, see `qep_tn.certificate`; none for states without a manifold.
     noise: of the gradient's components. left_out: over the couplings, a bound on what the gradient leaves out.
     observed: the observables' mean over the nudged states, where the manifold needs it.
     """
@@ -85,6 +86,7 @@ class Level:
     message: str = ""
     settled: bool = True
     assemble: Callable[[], tuple[GroundState, ...]] = tuple
+    certify: Callable[[], float] = float
     noise: Noise = field(default_factory=Noise)
     left_out: NDArray | float = 0.0
     observed: NDArray | None = None
@@ -94,14 +96,20 @@ class Level:
         """The nudged states: at +beta, and at -beta if the scheme is symmetric."""
         return self.assemble()
 
+    @cached_property
+    def residual(self) -> float:
+        """Of the response over the whole chain, relative to the nudge's own norm."""
+        return self.certify()
+
     @classmethod
     def of_states(
-        cls, beta: float, gradient: NDArray, free: GroundState, nudged: Sequence[GroundState], message: str = ""
-    ) -> Level:
+        cls, beta: float, gradient: NDArray, free: GroundState, nudged: Sequence[GroundState], message: str = "",
+        certify: Callable[[], float] = float,
+    ) -> Level:  # fmt: skip
         """The level of nudged states at hand."""
         overlap = min(state.fidelity(free) for state in nudged)
         message = message or next((state.message for state in nudged if not state.converged), "")
-        return cls(beta, gradient, free, len(nudged), overlap, message, assemble=lambda: tuple(nudged))
+        return cls(beta, gradient, free, len(nudged), overlap, message, assemble=lambda: tuple(nudged), certify=certify)
 
 
 class Manifold(Protocol):

@@ -45,6 +45,8 @@ Scheme = Literal["symmetric", "one-sided", "linear-response"]
 _SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
 _REFINEMENTS = 3
+# Largest residual of a response that is trusted: `python -m benchmarks.certificate` has those of right and wrong ones
+_LARGEST_RESIDUAL = 0.02
 _STRONG = 0.1  # of the nudge that grows the manifold, relative to the energy scale
 
 
@@ -66,6 +68,7 @@ class Gradient:
         error is not small against the gradient; the message says which, and the remedy.
     free: the free ground state. level: what the nudged ones are made from.
     beta: nudge strength, multiplies the error signal. overlap: the smaller |<free|nudged>|^2.
+    residual: of the response over the whole chain, see `qep_tn.certificate`; zero where no manifold limits it.
     ground_states: how many ground states it took. natural_size: of a gradient, as above.
     """
 
@@ -80,6 +83,7 @@ class Gradient:
     free: GroundState = field(repr=False)
     beta: float
     overlap: float
+    residual: float
     ground_states: int
     natural_size: float
     level: Level = field(repr=False)
@@ -343,6 +347,7 @@ def _result(
         free=free,
         beta=level.beta,
         overlap=level.overlap,
+        residual=level.residual,
         ground_states=solves,
         natural_size=natural,
         level=level,
@@ -361,6 +366,11 @@ def _distrust(level: Level, relative_error: float, rtol: float, degenerate: bool
     for message in (level.free.message if not level.free.converged else "", level.message):
         if message:
             return f"a ground state did not converge: {message}"
+    if level.residual > _LARGEST_RESIDUAL:
+        return (
+            f"the response leaves a residual of {level.residual:.1g} of the nudge over the whole chain: the bonds do "
+            "not hold it; raise max_bond, or choose a smaller rtol"
+        )
     if not relative_error <= max(rtol, 0.1):
         return f"the estimated error is {relative_error:.1g} of the gradient; raise max_bond, or leave beta to 'auto'"
     return ""

@@ -2,18 +2,20 @@
 
 For matrix product states QEP is exact on a fixed manifold, so free and nudged phases are swept at the same bond
 dimensions from the same state, in step: what one sweep leaves unconverged is common to all and drops out of the
-difference. The manifold must hold the response too, and a product state's own manifold, say, does not; so a two-site
-sweep under a strong nudge first gives it room.
+difference. The manifold must hold the response too, and a product state's own manifold, say, does not; so two-site
+sweeps under a strong nudge first give it room, from a state that holds O|psi>.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qep_tn.certificate import response_residual
 from qep_tn.losses import Loss
 from qep_tn.mps import MPS
 from qep_tn.nudging import (
@@ -26,17 +28,22 @@ from qep_tn.nudging import (
     resolution,
     signs,
 )
+from qep_tn.operator_bases import with_operator
+from qep_tn.operators import local_strength
 from qep_tn.solvers import GroundState, LibraryDMRG
 from qep_tn.solvers.protocol import expectations
 
 _LARGEST_SWEEP_COUNT = 20
+_ADDED = 0.1  # amplitude of O|psi>, O of unit norm, in the state that the strong nudge's sweeps start from
 
 
 @dataclass(frozen=True)
 class SweptManifold:
-    """The bond dimensions of one state, `grown`, that has room for the response.
+    """The bond dimensions of one state that has room for the response.
 
     beta, strong: strengths of the nudge, and of the one that makes the room. first: the free state it came from.
+    grown: the state after one sweep under the strong nudge, and after two; the coarser manifold takes the first, so
+        that what sweeps leave undone shows.
     """
 
     solver: LibraryDMRG
@@ -46,7 +53,7 @@ class SweptManifold:
     strong: float
     rtol: float
     first: GroundState
-    grown: GroundState
+    grown: tuple[GroundState, GroundState]
 
     @classmethod
     def around(
@@ -58,16 +65,16 @@ class SweptManifold:
     @property
     def limited(self) -> bool:
         """Whether a bond dimension is at its limit."""
-        return max(self.grown.bond_dimensions) >= self.solver.max_bond
+        return max(self.grown[1].bond_dimensions) >= self.solver.max_bond
 
     def fine(self) -> Level:
         """The level of this manifold, the free state swept with the nudged ones."""
-        return swept_level(self.solver, self.nudge, self.scheme, self.beta, self.grown, self.rtol)
+        return swept_level(self.solver, self.nudge, self.scheme, self.beta, self.grown[1], self.rtol)
 
     def coarse(self) -> Level:
         """The level of a coarser manifold, at a stronger nudge."""
         limit = coarser_bond(self.solver.max_bond) if self.limited else self.solver.max_bond
-        start = coarser(self.grown, COARSER_CUTOFF * self.solver.schmidt_cutoff, limit)
+        start = coarser(self.grown[0], COARSER_CUTOFF * self.solver.schmidt_cutoff, limit)
         return swept_level(
             self.solver, self.nudge, self.scheme, COARSER_NUDGE * self.beta, start, self.rtol, free=False
         )
@@ -77,7 +84,7 @@ class SweptManifold:
         solver = self.solver.with_finer_cutoff(5.0)
         signal = loss.error_signal(expectations(level.free.state, self.nudge.observables))
         nudge = replace(self.nudge, signal=signal)
-        grown = with_response(solver, nudge, self.strong, self.grown)
+        grown = with_response(solver, nudge, self.strong, self.grown[1])
         return replace(self, solver=solver, nudge=nudge, beta=self.beta / 2, first=level.free, grown=grown)
 
     def second_values(self, fine: Level, coarse: Level) -> NDArray:
@@ -110,19 +117,28 @@ def swept_level(
     else:
         message = f"the gradient still changed by {change:.1e} in sweep {_LARGEST_SWEEP_COUNT} of the nudged states"
     unnudged, *nudged = (replace(s, converged=not message, message=message or "converged") for s in (unnudged, *nudged))
-    return Level.of_states(beta, gradient, unnudged, nudged, message)
+    pair = (nudged[0], nudged[1] if len(nudged) == 2 else unnudged)
+    certify = partial(response_residual, nudge, pair, (beta, -beta if len(nudged) == 2 else 0.0))
+    return Level.of_states(beta, gradient, unnudged, nudged, message, certify)
 
 
-def with_response(solver: LibraryDMRG, nudge: Nudge, strong: float, free: GroundState) -> GroundState:
-    """A state on a manifold that holds the response: `free` after a two-site sweep under a strong nudge.
+def with_response(
+    solver: LibraryDMRG, nudge: Nudge, strong: float, free: GroundState
+) -> tuple[GroundState, GroundState]:
+    """States on manifolds that hold the response: `free` after one and after two two-site sweeps under a strong nudge.
 
     If the strong nudge tips the state over into another branch, weaker ones are tried.
     """
-    for beta in (strong, 0.1 * strong, 0.01 * strong):
-        grown = solver.grow(nudge.hamiltonian, nudge.at(beta), free)
+    assert isinstance(free.state, MPS)
+    operator = nudge.perturbation
+    for factor in (1, 0.1, 0.01):
+        weight = -_ADDED * factor / local_strength(operator, nudge.free.sites)
+        start = with_operator(free.state, operator, weight, solver.schmidt_cutoff, solver.max_bond)
+        once = solver.grow(nudge.hamiltonian, nudge.at(factor * strong), replace(free, state=start))
+        grown = solver.grow(nudge.hamiltonian, nudge.at(factor * strong), once)
         if grown.fidelity(free) > 0.5:
-            return grown
-    return free
+            return once, grown
+    return free, free
 
 
 def coarser(state: GroundState, cutoff: float, max_bond: int) -> GroundState:

@@ -20,14 +20,21 @@ _LARGEST_RESPONSE = 0.3  # a larger one is scaled down: the state must stay what
 
 
 @numba.njit(cache=True, nogil=True)
-def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors, tolerance, quiet, quiet_bonds):
+def widen_bonds(
+    chain, mpo, centre, carried, reach, direction, cutoff, max_bond, vectors, tolerance, quiet, quiet_bonds
+):
     """Give bonds room for the response to the nudge in `mpo`, without changing the state.
 
-    From the centre in `direction` (1 or -1), at least to site `reach`, and on until the change of the density matrix
-    of all that lies ahead stays below `quiet` times the whole response on `quiet_bonds` bonds. At each bond the nudged
-    two-site problem is solved, and the bond's basis taken from the state's own density matrix plus the response's.
-    The state changes only by what `cutoff` or `max_bond` discards.
-    vectors, tolerance: of `lowest_eigenvector`. Returns the site where the centre ends.
+    From the centre in `direction` (1 or -1), at least to site `reach`, and on until what lies ahead is in the response
+    what it is in the state: its density matrix in the response differs from that in the state by less than `quiet`,
+    and the cross density matrix of both, what changes to first order, is below `quiet` times the response, on
+    `quiet_bonds` bonds. The latter alone stops at a bond of dimension 1, where the response is orthogonal to the state.
+    At each bond the nudged two-site problem is solved, and the bond's basis taken from the state's own density matrix
+    plus the response's. The state changes only by what `cutoff` or `max_bond` discards.
+    carried: 1-D, the response as a tensor of the centre, as a pass before left it, or empty. With it each problem is
+        solved twice, from the state and from the response so far, and the basis holds both.
+    vectors, tolerance: of `lowest_eigenvector`. Returns the site where the centre ends, the response there, and its
+    norm.
     """
     length = chain.dims.size
     dtype = chain.tensors.dtype
@@ -37,40 +44,68 @@ def widen_bonds(chain, mpo, centre, reach, direction, cutoff, max_bond, vectors,
         size = chain.limits[site] * chain.dims[site] * chain.dims[site + 1] * chain.limits[site + 2]
         largest = max(largest, size)
     krylov = np.empty((vectors + 1, largest), dtype)
-    calm = 0
+    starts = 2 if carried.size > 0 else 1
+    calm, norm = 0, 0.0
     while 0 <= centre + direction < length:
         site = centre if direction > 0 else centre - 1
         theta = two_site_tensor(chain, site)
-        response = theta.copy()
+        bond = chain.bonds[site + 1]
+        rows, columns = chain.bonds[site] * chain.dims[site], chain.dims[site + 1] * chain.bonds[site + 2]
+        state = theta.reshape(rows, columns)
         blocks, values = merged_blocks(mpo, site, chain.dims[site + 1])
         left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 2)
-        lowest_eigenvector(
-            blocks, values, left, right, response, krylov, scratch, vectors, tolerance, 1e-3
-        )  # fmt: skip
-        overlap = np.vdot(theta.reshape(theta.size), response.reshape(theta.size))
-        response -= overlap * theta
-        norm = np.sqrt(np.vdot(response.reshape(theta.size), response.reshape(theta.size)).real)
-        if norm > _LARGEST_RESPONSE:
-            response *= _LARGEST_RESPONSE / norm
-            norm = _LARGEST_RESPONSE
+        # side by side in the direction whose density matrix is summed over
+        shape = (rows, starts * columns) if direction > 0 else (starts * rows, columns)
+        responses = np.empty(shape, dtype)
+        response = np.zeros((rows, columns), dtype)
+        for n in range(starts):
+            nudged = theta.copy()
+            if n == 1 and direction > 0:  # (l s) [m], [m] (t r)
+                nudged += np.dot(
+                    carried.reshape(rows, bond), tensor_of(chain, site + 1).reshape(bond, columns)
+                ).reshape(theta.shape)
+            elif n == 1:
+                nudged += np.dot(tensor_of(chain, site).reshape(rows, bond), carried.reshape(bond, columns)).reshape(
+                    theta.shape
+                )
+            nudged /= np.sqrt(np.vdot(nudged.reshape(theta.size), nudged.reshape(theta.size)).real)
+            lowest_eigenvector(
+                blocks, values, left, right, nudged, krylov, scratch, vectors, tolerance, 1e-3
+            )  # fmt: skip
+            nudged -= np.vdot(theta.reshape(theta.size), nudged.reshape(theta.size)) * theta
+            response = nudged.reshape(rows, columns)
+            norm = np.sqrt(np.vdot(response.reshape(theta.size), response.reshape(theta.size)).real)
+            if norm > _LARGEST_RESPONSE:
+                response *= _LARGEST_RESPONSE / norm
+                norm = _LARGEST_RESPONSE
+            if direction > 0:
+                responses[:, n * columns : (n + 1) * columns] = response
+            else:
+                responses[n * rows : (n + 1) * rows] = response
         limit = min(max_bond, chain.limits[site + 1])
-        rows = theta.shape[0] * chain.dims[site]
-        state, change = theta.reshape(rows, theta.size // rows), response.reshape(rows, theta.size // rows)
         if direction > 0:
-            ahead = np.dot(np.conj(state).T, change)  # [l s] t r, [l s] t' r' -> (t r) (t' r')
-            split_right(chain, site, theta, response, 1.0, cutoff, limit)
+            ahead = np.dot(np.conj(state).T, response)  # [l s] t r, [l s] t' r' -> (t r) (t' r')
+            moved = np.dot(np.conj(response).T, response) - norm**2 * np.dot(np.conj(state).T, state)
+            split_right(chain, site, theta, responses, 1.0, cutoff, limit)
+            basis = tensor_of(chain, site).reshape(rows, chain.bonds[site + 1])
+            at_centre = np.dot(np.conj(basis).T, response).reshape(chain.bonds[site + 1] * columns)
             update_left(chain, mpo, site, scratch)
         else:
-            ahead = np.dot(change, np.conj(state).T)  # l s [t r], l' s' [t r] -> (l s) (l' s')
-            split_left(chain, site, theta, response, 1.0, cutoff, limit)
+            ahead = np.dot(response, np.conj(state).T)  # l s [t r], l' s' [t r] -> (l s) (l' s')
+            moved = np.dot(response, np.conj(response).T) - norm**2 * np.dot(state, np.conj(state).T)
+            split_left(chain, site, theta, responses, 1.0, cutoff, limit)
+            basis = tensor_of(chain, site + 1).reshape(chain.bonds[site + 1], columns)
+            at_centre = np.dot(response, np.conj(basis).T).reshape(rows * chain.bonds[site + 1])
             update_right(chain, mpo, site + 1, scratch)
+        carried = at_centre
         centre += direction
         ahead += np.conj(ahead).T.copy()
         changed = np.sqrt(np.vdot(ahead.reshape(ahead.size), ahead.reshape(ahead.size)).real)
-        calm = calm + 1 if changed <= quiet * norm else 0
+        second = np.sqrt(np.vdot(moved.reshape(moved.size), moved.reshape(moved.size)).real)
+        calm = calm + 1 if changed <= quiet * norm and second <= quiet * norm**2 else 0
         if calm >= quiet_bonds and (centre - reach) * direction >= 0:
             break
-    return centre
+    return centre, carried, norm
 
 
 @numba.njit(cache=True, nogil=True)

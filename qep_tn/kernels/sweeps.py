@@ -167,8 +167,8 @@ def singular_basis(matrix, cutoff, max_bond):
 def split_right(chain, site, theta, other, weight, cutoff, max_bond):
     """Split the two-site tensor of the centre; `site + 1` becomes the centre.
 
-    The basis of the bond holds the dominant Schmidt vectors of theta and, with this weight, of `other`; weight 0 for
-    theta's alone. Returns the discarded weight of theta.
+    The basis of the bond holds the dominant Schmidt vectors of theta and, with this weight, of `other`, one or more
+    tensors side by side; weight 0 for theta's alone. Returns the discarded weight of theta.
     """
     left, _, right = theta.shape
     dim, dim_right = chain.dims[site], chain.dims[site + 1]
@@ -178,7 +178,7 @@ def split_right(chain, site, theta, other, weight, cutoff, max_bond):
     else:
         gram = np.dot(matrix, np.conj(matrix).T)
         if weight > 0:
-            second = other.reshape(left * dim, dim_right * right)
+            second = other.reshape(left * dim, other.size // (left * dim))
             gram += weight**2 * np.dot(second, np.conj(second).T)
         rows = kept_basis(gram, cutoff, max_bond)
     kept = rows.shape[0]
@@ -202,7 +202,7 @@ def split_left(chain, site, theta, other, weight, cutoff, max_bond):
     else:
         gram = np.dot(matrix.T, np.conj(matrix))
         if weight > 0:
-            second = other.reshape(left * dim, dim_right * right)
+            second = other.reshape(other.size // (dim_right * right), dim_right * right)
             gram += weight**2 * np.dot(second.T, np.conj(second))
         rows = kept_basis(gram, cutoff, max_bond)
     kept = rows.shape[0]
