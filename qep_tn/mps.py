@@ -156,14 +156,25 @@ class MPS:
         return vector[:, 0]
 
     def to_tenpy(self) -> tenpy.MPS:
-        """The state as a TeNPy MPS without charges, canonical, with its Schmidt values."""
+        """The state as a TeNPy MPS without charges, canonical, with its Schmidt values.
+
+        Its sites have our operators by our names: `psi.expectation_value("Z")`.
+        """
         from qep_tn.solvers.tenpy_engine import to_tenpy
 
         return to_tenpy(self)
 
     @classmethod
     def from_tenpy(cls, sites: Sites, psi: tenpy.MPS) -> MPS:
-        """A TeNPy MPS with open boundaries, made by `to_tenpy` or with its local bases in our order."""
+        """A finite TeNPy MPS, with or without charges, normalised.
+
+        sites: its sites as ours: a SpinHalfSite is a qubit or `spin(1)`, a SpinSite `spin(2 S)` (S = 1/2 a qubit too),
+            a BosonSite `boson(Nmax)`; any other Site is what has its operators by name, and one without operators is
+            taken to be in our order. The order of each local basis is found from the operators that both have.
+
+        Raises ValueError for what has no counterpart: infinite, segment and purified states, fermions, grouped sites,
+        bosons given as qubits (hard-core ones too: `boson(1)`), clocks of more than two states, a norm of zero.
+        """
         from qep_tn.solvers.tenpy_engine import from_tenpy
 
         return from_tenpy(sites, psi)

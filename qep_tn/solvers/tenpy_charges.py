@@ -20,16 +20,21 @@ from tenpy.networks.terms import TermList
 
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
-from qep_tn.sites import Site
+from qep_tn.sites import Site, Sites
 
 _LEAK = 1e-5  # amplitude outside the sector that counts as not converged, rather than as another sector
 
 
 def charges_of(site: Site) -> NDArray | None:
     """The charge of each basis state of a site: particle number, or else 2 S^z. None if it has neither."""
-    if "Number" in site.operators and "Sz" not in site.operators:
-        return np.rint(np.diagonal(site.operators["Number"])).astype(int)
-    return np.rint(2 * np.diagonal(site.operators["Sz"])).astype(int) if "Sz" in site.operators else None
+    name = _charge_name(site)
+    if name is None:
+        return None
+    return np.rint((2 if name == "Sz" else 1) * np.diagonal(site.operators[name])).astype(int)
+
+
+def _charge_name(site: Site) -> str | None:
+    return next((name for name in ("Sz", "Number") if name in site.operators), None)
 
 
 def charged_model(H: Hamiltonian, theta: Theta) -> MPOModel | None:
@@ -61,7 +66,7 @@ def charged_model(H: Hamiltonian, theta: Theta) -> MPOModel | None:
     terms = {term: c for term, c in terms.items() if abs(c) > 1e-14 * scale}
     if any(sum(changes.get((site, name), 0) for name, site in term) for term in terms):
         return None
-    sites = _charged_sites(charges, operators)
+    sites = _charged_sites(H.sites, charges, operators)
     coefficients = np.array(list(terms.values()))
     strengths = coefficients.real if not coefficients.imag.any() else coefficients
     listed = TermList([list(term) for term in terms], strengths)
@@ -115,9 +120,17 @@ def _by_charge(matrix: NDArray, charges: NDArray) -> dict[int, tuple[complex, ND
     }
 
 
-def _charged_sites(charges: list, operators: list[dict[str, NDArray]]) -> list[TenpySite]:
+def _charged_sites(sites: Sites, charges: list, operators: list[dict[str, NDArray]]) -> list[TenpySite]:
+    """TeNPy sites in our order, with the operators of the model and the one that tells the order."""
     info = npc.ChargeInfo([1], ["charge"])
     return [
-        TenpySite(npc.LegCharge.from_qflat(info, q[:, None]), sort_charge=False, **named)
-        for q, named in zip(charges, operators, strict=True)
+        TenpySite(npc.LegCharge.from_qflat(info, q[:, None]), sort_charge=False, **named, **_diagonal_charge(site))
+        for site, q, named in zip(sites, charges, operators, strict=True)
     ]
+
+
+def _diagonal_charge(site: Site) -> dict[str, NDArray]:
+    name = _charge_name(site)
+    if name is None or np.count_nonzero(site.operators[name] - np.diag(np.diagonal(site.operators[name]))):
+        return {}
+    return {name: site.operators[name]}
