@@ -180,14 +180,18 @@ class MPS:
         return from_tenpy(sites, psi)
 
     def to_quimb(self) -> quimb.tensor.MatrixProductState:
-        """The state as a quimb matrix product state."""
+        """The state as a quimb matrix product state, its local bases in our order."""
         from qep_tn.solvers.quimb_engine import to_quimb
 
         return to_quimb(self)
 
     @classmethod
     def from_quimb(cls, sites: Sites, psi: quimb.tensor.MatrixProductState) -> MPS:
-        """A quimb matrix product state with open boundaries."""
+        """A quimb matrix product state with open boundaries, normalised.
+
+        quimb knows no local operators: its bases are taken to be in our order, |0> first, spins from m = S down.
+        Raises ValueError if it is cyclic, of another length or local dimension, no MPS, or zero.
+        """
         from qep_tn.solvers.quimb_engine import from_quimb
 
         return from_quimb(sites, psi)

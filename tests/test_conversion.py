@@ -1,7 +1,8 @@
-"""States that come from TeNPy: what it says of them itself, and what is refused."""
+"""States that come from TeNPy and quimb: what those libraries themselves say of them, and what is refused."""
 
 import numpy as np
 import pytest
+import quimb.tensor as qtn
 import tenpy
 from tenpy.algorithms.tebd import RandomUnitaryEvolution
 from tenpy.linalg import np_conserved as npc
@@ -240,4 +241,73 @@ def with_first_tensor(factor):
 def test_tenpy_states_without_a_counterpart_are_refused_in_one_line(sites, make, message):
     with pytest.raises(ValueError, match=message) as refusal:
         MPS.from_tenpy(sites, make())
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_quimb_state_keeps_its_vector_whatever_the_order_of_its_indices():
+    psi = qtn.MPS_rand_state(6, 5, dtype=complex, seed=2) * 3.0
+    vector = psi.to_dense()[:, 0] / np.linalg.norm(psi.to_dense())
+    other_orders = [psi, psi.copy(), psi.reindex({f"k{j}": f"p{j}" for j in range(6)}), psi.copy()]
+    other_orders[1].permute_arrays("prl")
+    other_orders[2].site_ind_id = "p{}"
+    qtn.new_bond(other_orders[3][2], other_orders[3][3], size=1)  # two bonds between neighbours
+    for network in other_orders:
+        before = [tensor.inds for tensor in network]
+        np.testing.assert_allclose(MPS.from_quimb(qt.qubits(6), network).to_dense(), vector, atol=1e-12)
+        assert [tensor.inds for tensor in network] == before
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_chains_of_any_length_go_to_quimb_and_back(length):
+    state = MPS.random((*qt.qubits(length - 1), qt.spin(2)) if length > 1 else qt.qubits(1), 3, seed=2, dtype=complex)
+    theirs = state.to_quimb()
+    assert not theirs.cyclic
+    np.testing.assert_allclose(theirs.to_dense()[:, 0], state.to_dense(), atol=1e-12)
+    np.testing.assert_allclose(MPS.from_quimb(state.sites, theirs).to_dense(), state.to_dense(), atol=1e-12)
+
+
+def test_a_quimb_product_state_without_bonds_is_a_chain():
+    psi = qtn.MPS_computational_state("0110")
+    psi.squeeze_()
+    expected = np.zeros(16)
+    expected[0b0110] = 1
+    np.testing.assert_allclose(MPS.from_quimb(qt.qubits(4), psi).to_dense(), expected)
+
+
+def random_network(**options):
+    return qtn.MPS_rand_state(4, 3, seed=1, **options)
+
+
+def bonded_beyond_neighbours():
+    psi = random_network()
+    qtn.new_bond(psi[0], psi[2], size=1)
+    return psi
+
+
+@pytest.mark.parametrize(
+    ("sites", "make", "message"),
+    [
+        (qt.qubits(4), lambda: random_network(cyclic=True), "the quimb state is cyclic"),
+        (qt.qubits(3), random_network, "has 4 sites, the chain given for it 3"),
+        ((*qt.qubits(3), qt.spin(2)), random_network, "site 3 of the quimb state has dimension 2, a spin-2/2 3"),
+        (qt.qubits(4), lambda: qtn.MPO_rand(4, 3), "not a MatrixProductOperator"),
+        (qt.qubits(4), lambda: random_network().to_dense(), "takes a quimb.tensor.MatrixProductState"),
+        (qt.qubits(4), lambda: random_network().gate(np.eye(4), (0, 1)), "not one tensor for each site"),
+        (
+            qt.qubits(2),
+            lambda: qtn.MatrixProductState([np.eye(2)] * 2, sites=[0, 2], L=3),
+            "not one tensor for each site.*number sites from 0",
+        ),
+        (qt.qubits(4), bonded_beyond_neighbours, "bonds beyond neighbours"),
+        (
+            qt.qubits(4),
+            lambda: qtn.MatrixProductState([0 * a for a in random_network().arrays]),
+            "the state has norm 0",
+        ),
+        (qt.qubits(4), lambda: random_network() * np.inf, "entries that are not finite"),
+    ],
+)
+def test_quimb_states_without_a_counterpart_are_refused_in_one_line(sites, make, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        MPS.from_quimb(sites, make())
     assert "\n" not in str(refusal.value)

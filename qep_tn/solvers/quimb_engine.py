@@ -11,6 +11,7 @@ from quimb.tensor import DMRG1, DMRG2
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
 from qep_tn.sites import Sites
+from qep_tn.solvers.conversion import normalized_state
 
 __all__ = ["DMRG1", "DMRG2", "QuimbSweeper", "from_quimb", "matrix_product_operator", "to_quimb"]
 
@@ -75,16 +76,40 @@ def matrix_product_operator(H: Hamiltonian, theta: Theta, shape: str = "lrud") -
 def to_quimb(mps: MPS) -> qtn.MatrixProductState:
     """An MPS as quimb's."""
     tensors = [a.transpose(0, 2, 1) for a in mps.tensors]  # left physical right -> left right physical
-    if len(tensors) > 1:
-        tensors[0], tensors[-1] = tensors[0][0], tensors[-1][:, 0]
+    tensors[0] = tensors[0][0]
+    tensors[-1] = tensors[-1][..., 0, :]
     return qtn.MatrixProductState(tensors, shape="lrp")
 
 
 def from_quimb(sites: Sites, psi: qtn.MatrixProductState) -> MPS:
-    """A quimb matrix product state with open boundaries as ours."""
-    psi = psi.copy()
+    """A quimb matrix product state with open boundaries as ours, whatever the order of its indices.
+
+    Raises ValueError, in one line, for what has no counterpart.
+    """
+    _refuse_other_networks(sites, psi)
+    psi = psi.fuse_multibonds()
+    psi.ensure_bonds_exist()
+    if psi.num_indices != 2 * psi.L - 1:  # bonds and physical indices of a chain
+        raise ValueError("the quimb state has bonds beyond neighbours; apply gates with contract='swap+split'")
     psi.permute_arrays("lpr")
-    tensors = list(psi.arrays)
-    if len(tensors) > 1:
-        tensors[0], tensors[-1] = tensors[0][None], tensors[-1][..., None]
-    return MPS.from_tensors(sites, tensors)
+    tensors = [np.asarray(psi[j].data) for j in range(psi.L)]
+    tensors[0] = tensors[0][None]
+    tensors[-1] = tensors[-1][..., None]
+    return normalized_state(sites, tensors)
+
+
+def _refuse_other_networks(sites: Sites, psi: qtn.MatrixProductState) -> None:
+    if not isinstance(psi, qtn.MatrixProductState):
+        raise ValueError(f"from_quimb takes a quimb.tensor.MatrixProductState, not a {type(psi).__name__}")
+    if psi.cyclic:
+        raise ValueError("the quimb state is cyclic; only open chains convert, those with cyclic=False")
+    if len(sites) != psi.L:
+        raise ValueError(f"the quimb state has {psi.L} sites, the chain given for it {len(sites)}; give as many")
+    if psi.num_tensors != psi.L or set(psi.outer_inds()) != set(psi.site_inds):
+        raise ValueError("the quimb state has not one tensor for each site; contract gates, and number sites from 0")
+    for j, site in enumerate(sites):
+        if (dimension := psi.phys_dim(j)) != site.dimension:
+            raise ValueError(
+                f"site {j} of the quimb state has dimension {dimension}, a {site.name} {site.dimension}; "
+                "give sites to match"
+            )
