@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from qep_tn.kernels import MeanField, sort_factors
 from qep_tn.mpo import ParametricMPO
 from qep_tn.operators import Operator, Product, expand
-from qep_tn.sites import Sites
+from qep_tn.sites import Sites, diagonal_along
 
 if TYPE_CHECKING:
     import quimb.tensor
@@ -99,6 +100,21 @@ class Hamiltonian:
         whole = ((0, ()), (len(self.sites) - 1, ()))
         return np.array([((p or whole)[0][0], (p or whole)[-1][0]) for p in self.products]).reshape(-1, 2)
 
+    @cached_property
+    def factor_counts(self) -> NDArray:
+        """On how many sites each of `products` acts."""
+        return np.array([len(product) for product in self.products])
+
+    @cached_property
+    def diagonal_products(self) -> NDArray:
+        """Which of `products` are diagonal in the basis that the sites are given in, and in the eigenbases of Sx and
+        Sy where sites are spins; (3, number of products), boolean.
+        """
+        factors = {(self.sites[site], names) for product in self.products for site, names in product}
+        axes = {factor: diagonal_along(*factor) for factor in factors}
+        flags = [[axes[self.sites[site], names] for site, names in product] for product in self.products]
+        return np.array([np.all(f, axis=0) if f else (True,) * 3 for f in flags], bool).reshape(-1, 3).T
+
     def coefficients(self, theta: Theta) -> NDArray:
         """Coefficient of each of `products` in H(theta)."""
         _, matrix, fixed = self._expansion
@@ -149,6 +165,13 @@ class Hamiltonian:
     def mpo(self) -> ParametricMPO:
         """The matrix product operator of H, its structure built once; `mpo.fill(H.coefficients(theta))`."""
         return ParametricMPO.build(self.sites, self.products)
+
+    @cached_property
+    def mean_field(self) -> MeanField:
+        """The one-site factors of H's products, for searches among product states."""
+        numbered = sorted({factor for product in self.products for factor in product})
+        matrices = [self.sites[site].matrix(names).astype(complex).ravel() for site, names in numbered]
+        return sort_factors([site.dimension for site in self.sites], numbered, matrices, self.products)
 
     def to_sparse(self, theta: Theta) -> sparse.csr_array:
         """H(theta) as a sparse matrix, site 0 the most significant. Real where H is real."""

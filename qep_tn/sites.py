@@ -68,6 +68,19 @@ def _product(site: Site, names: tuple[str, ...]) -> NDArray:
 
 
 @cache
+def diagonal_along(site: Site, names: tuple[str, ...]) -> tuple[bool, bool, bool]:
+    """Whether a product of named operators is diagonal in the site's basis, and in those of its Sx and Sy.
+
+    To commute with Sx is to be diagonal with it, for its levels are not degenerate. Without Sx, there is one basis.
+    """
+    matrix = site.matrix(names)
+    spins = [site.operators[name] for name in ("Sx", "Sy") if name in site.operators]
+    commutes = [bool(np.allclose(matrix @ spin, spin @ matrix)) for spin in spins]
+    along_x, along_y = commutes if len(commutes) == 2 else (False, False)
+    return bool(np.array_equal(matrix, np.diag(np.diag(matrix)))), along_x, along_y
+
+
+@cache
 def qubit() -> Site:
     """A qubit: Pauli X, Y, Z; Number = |1><1| = (1 - Z)/2; Sp = |0><1|, Sm = |1><0|; Sx, Sy, Sz = X/2, Y/2, Z/2."""
     x, y, z = (_PAULI[name] for name in "XYZ")

@@ -3,6 +3,7 @@
 from qep_tn.kernels.chain import Chain, load_chain, packed_tensors
 from qep_tn.kernels.effective import BlockMPO
 from qep_tn.kernels.expectations import evaluate
+from qep_tn.kernels.mean_field import MeanField, anneal, sort_factors
 from qep_tn.kernels.packing import PackedMPS, pack
 from qep_tn.kernels.pairs import correlations
 from qep_tn.kernels.plans import ExpectationPlan, compile_products
@@ -14,7 +15,9 @@ __all__ = [
     "BlockMPO",
     "Chain",
     "ExpectationPlan",
+    "MeanField",
     "PackedMPS",
+    "anneal",
     "compile_products",
     "correlations",
     "cut_window",
@@ -27,6 +30,7 @@ __all__ = [
     "pack",
     "packed_tensors",
     "residual_overlap",
+    "sort_factors",
     "two_site_sweep",
     "whole_state",
     "widen_bonds",

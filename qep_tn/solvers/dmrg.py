@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mpo import energy_and_variance
 from qep_tn.mps import MPS
+from qep_tn.solvers.product_starts import ProductStarts, product_starts, rests_in_product_states
 from qep_tn.solvers.protocol import GroundState
 
 _KICKS = (0.3, 0.1, 0.03)
 _RESCUES = (0.1, 0.1, 0.1)  # kicks for sweeps that come to rest, or creep, where the energy variance is too large
 _PATIENCE = 15  # sweeps before a kick
 _COLD_CUTOFF = 1e-4
+_PRODUCTS = 3  # product states of lowest energy that a cold start sweeps: each takes as long as any other start
 
 
 class Sweeper(Protocol):
@@ -113,10 +115,14 @@ class LibraryDMRG(DMRGSettings):
         coefficients = H.coefficients(theta)
         mpo = H.mpo.fill_blocks(coefficients)
         scale = float(np.abs(coefficients).sum()) or 1.0
+        rests = rests_in_product_states(H, coefficients)
+        products = product_starts(H, coefficients, self.seed) if rests else None
         if start is not None and isinstance(start.state, MPS):
             state, sweeps = start.state, 0
+            if products is not None and products.energies[0] < energy_and_variance(mpo, state.packed)[0]:
+                state = products.states(H.sites, self._dtype(H, theta))[0]  # the start's own minimum is a false one
         else:
-            state, sweeps = self._cold_start(H, theta), len(_KICKS)
+            state, sweeps = self._cold_start(H, theta, products), len(_KICKS)
 
         for kick in (*_RESCUES, None):
             sweeper = self._two_site(H, theta, state, self.schmidt_cutoff, cold=False)
@@ -140,14 +146,16 @@ class LibraryDMRG(DMRGSettings):
             while change > tolerance and sweeps < self.max_sweeps:
                 previous, (energy, _) = energy, sweeper.sweep()
                 change, sweeps = abs(energy - previous), sweeps + 1
+        doubt = "" if products is None else products.doubt
         converged = change <= tolerance
-        message = "converged" if converged else (
+        message = (doubt or "converged") if converged else (
             f"the energy still changed by {change:.1e} in sweep {sweeps}; raise max_sweeps or energy_tolerance"
         )  # fmt: skip
-        return self._result(H, theta, sweeper.state(), truncation, sweeps, converged, message)
+        return self._result(H, theta, sweeper.state(), truncation, sweeps, converged and not doubt, message)
 
-    def _cold_start(self, H: Hamiltonian, theta: Theta) -> MPS:
-        """The best of several starts: the product state that the local fields favour, and two random MPS.
+    def _cold_start(self, H: Hamiltonian, theta: Theta, products: ProductStarts | None) -> MPS:
+        """The best of several starts: the product state that the local fields favour, and two random MPS; and, where
+        sweeps rest in product states, the lowest of these, which are not kicked.
 
         Sweeps with a coarse cutoff, for an unconverged state is needlessly entangled; kicked by ever weaker random MPS
         in between, out of the local minima of Hamiltonians with hidden symmetries.
@@ -157,9 +165,11 @@ class LibraryDMRG(DMRGSettings):
         states = [MPS.random(H.sites, min(4, self.max_bond), seed, dtype) for seed in seeds]
         states[0] = MPS.product(H.sites, local_field_vectors(H, theta, dtype))
         best, lowest = states[0], np.inf
-        for state, seed in zip(states, seeds, strict=True):
+        lowest_products = products.states(H.sites, dtype)[:_PRODUCTS] if products is not None else []
+        starts = [*zip(states, seeds, strict=True), *((state, None) for state in lowest_products)]
+        for state, seed in starts:
             for n, kick in enumerate(_KICKS):
-                kicked = state.plus(MPS.random(H.sites, 4, seed + n + 1, dtype), kick)
+                kicked = state if seed is None else state.plus(MPS.random(H.sites, 4, seed + n + 1, dtype), kick)
                 sweeper = self._two_site(H, theta, kicked, max(self.schmidt_cutoff, _COLD_CUTOFF), cold=True)
                 energy, _ = sweeper.sweep()
                 state = sweeper.state()

@@ -26,6 +26,7 @@ from qep_tn.kernels import (
 from qep_tn.mpo import energy_and_variance
 from qep_tn.mps import MPS
 from qep_tn.solvers.dmrg import DMRGSettings, local_field_vectors, variance_is_small
+from qep_tn.solvers.product_starts import product_starts, reach_of_correlations, rests_in_product_states
 from qep_tn.solvers.protocol import GroundState
 
 # Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
@@ -43,6 +44,8 @@ _FAR = (
     0.1  # of the sum of all coefficients: a warm start whose energy is higher by more knows nothing of the ground state
 )
 _FIRST_CUTOFF, _STAGE_SWEEPS = 1e-5, 8  # of the stages, each ten times finer, from a coarse state to the final cutoff
+_COARSE_ERROR = 1e-4  # of the sum of all coefficients: what coarse sweeps leave of the energy, at most
+_SAME_ENERGY = 1e-9  # of it: energies after the first stage that need not differ
 _PATIENCE = 12
 
 T = TypeVar("T")
@@ -88,15 +91,19 @@ class NumbaDMRG(DMRGSettings):
         coefficients = H.coefficients(theta)
         mpo = H.mpo.fill_blocks(coefficients)
         scale = float(np.abs(coefficients).sum()) or 1.0
+        products, doubt = self._from_products(H, coefficients, mpo, scale)
         if start is not None and isinstance(start.state, MPS):
             search = _Search(self, mpo, scale, start.state)
             search.converge(self.schmidt_cutoff, self.max_sweeps)
             # sweeps never leave an eigenstate, whichever it is; nor, but by rounding, its sector of a symmetry
             if search.began_in_eigenstate or search.energies[0] - search.energy > _FAR * scale:
-                cold = self._cold_start(H, theta, mpo, scale)
+                cold = self._cold_start(H, theta, mpo, scale, products)
                 search = cold if cold.energy < search.energy - 1e-12 * scale else search
+            elif (rival := lowest_of(search, products)) is not search:
+                rival.through_stages(0.1 * _FIRST_CUTOFF)
+                search = rival
         else:
-            search = self._cold_start(H, theta, mpo, scale)
+            search = self._cold_start(H, theta, mpo, scale, products)
         for kick in range(_KICKS + 1):
             truncation = max(search.truncation, self.schmidt_cutoff**2)
             energy, variance = energy_and_variance(mpo, packed_tensors(search.chain))
@@ -111,23 +118,26 @@ class NumbaDMRG(DMRGSettings):
         if search.truncation > 10 * self.schmidt_cutoff**2:
             search.polish()
             energy, variance = energy_and_variance(mpo, packed_tensors(search.chain))
-        message = "converged" if search.converged else (
+        message = (doubt or "converged") if search.converged else (
             f"the energy still changed by {search.change:.1e} in sweep {search.sweeps}; "
             "raise max_sweeps or energy_tolerance"
         )  # fmt: skip
-        state = MPS.from_packed(H.sites, packed_tensors(search.chain))
+        state = search.state
         return GroundState(
             energy, state, H.sites, variance, search.truncation, tuple(state.bond_dimensions), search.sweeps,
-            search.converged, message,
+            search.converged and not doubt, message,
         )  # fmt: skip
 
-    def _cold_start(self, H: Hamiltonian, theta: Theta, mpo: BlockMPO, scale: float) -> _Search:
+    def _cold_start(
+        self, H: Hamiltonian, theta: Theta, mpo: BlockMPO, scale: float, products: list[_Search]
+    ) -> _Search:
         """The best of several starts, converged.
 
         One is the product state that the local fields favour; from there correlations grow coherently, without
         domain walls. Another is a random MPS; where it finds a lower energy, local fields mislead, and more are tried.
         Noise breaks symmetries, and sweeps then hardly ever leave a superposition of two nearly degenerate levels; so
         the product state is also taken without noise. Where that makes no difference, the less entangled state wins.
+        products: searches from the best product states, which compete.
         """
         dtype = complex if np.iscomplexobj(mpo.values) else float
 
@@ -146,14 +156,37 @@ class NumbaDMRG(DMRGSettings):
         if scattered.energy < grown.energy - 1e-6 * scale:
             more = [self.seed + 100 * (n + 1) for n in range(_MORE_STARTS)]
             found += self.map(coarse, [random(seed) for seed in more], more)
-        best = min(found, key=lambda search: search.energy)
+        best = min(found + products, key=lambda search: search.energy)
         best.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
-        if symmetric.energy < best.energy + 1e-4 * scale:
+        if symmetric.energy < best.energy + _COARSE_ERROR * scale:
             symmetric.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
             if symmetric.energy < best.energy - 10 * _FIRST_CUTOFF**2 * scale:
                 best = symmetric
+        best = lowest_of(best, products)
         best.through_stages(0.1 * _FIRST_CUTOFF)
         return best
+
+    def _from_products(
+        self, H: Hamiltonian, coefficients: NDArray, mpo: BlockMPO, scale: float
+    ) -> tuple[list[_Search], str]:
+        """Coarse searches from the best product states, where sweeps alone would rest in any; and why there may be a
+        lower one yet.
+
+        What correlations lower the energy of the first by tells which others they may take below it.
+        """
+        if not rests_in_product_states(H, coefficients):
+            return [], ""
+        products = product_starts(H, coefficients, self.seed)
+
+        def coarse(state: MPS) -> _Search:
+            search = _Search(self, mpo, scale, state)
+            search.coarse(None)  # noise would take it elsewhere
+            return search
+
+        first, *others = products.states(H.sites, complex if np.iscomplexobj(mpo.values) else float)
+        found = [coarse(first)]
+        reach = reach_of_correlations(products.energies, found[0].energy, _SAME_ENERGY * scale)
+        return found + self.map(coarse, others[: reach - 1]), products.doubt
 
     def map(self, work: Callable[..., T], *arguments: list) -> list[T]:
         """`work` done for each set of arguments, on two threads if the settings have them."""
@@ -167,7 +200,7 @@ class _Search:
     """One search for a ground state: where it stands, and what it has spent."""
 
     def __init__(self, settings: NumbaDMRG, mpo: BlockMPO, scale: float, state: MPS) -> None:
-        self.settings, self.scale = settings, scale
+        self.settings, self.scale, self.sites = settings, scale, state.sites
         self.unit = scale / len(state.tensors)  # of energy, for what happens on one site
         packed = state.packed
         dtype = np.result_type(packed.data, mpo.values)
@@ -184,6 +217,11 @@ class _Search:
     def energy(self) -> float:
         """After the last sweep."""
         return self.energies[-1]
+
+    @property
+    def state(self) -> MPS:
+        """After the last sweep."""
+        return MPS.from_packed(self.sites, packed_tensors(self.chain))
 
     def sweep(self, cutoff: float, max_bond: int, noise: float = 0.0, seed: int = 0) -> None:
         """One two-site sweep."""
@@ -253,6 +291,23 @@ class _Search:
             self.sweeps += 1
             self.change = left_to_fall(energies)
             self.converged = self.change <= tolerance
+
+
+def lowest_of(search: _Search, rivals: list[_Search]) -> _Search:
+    """The lowest of a search and of coarse ones, these converged at the first cutoff.
+
+    Left out are those too high, or on their way to where the search is already.
+    """
+    best = search
+    for rival in rivals:
+        if rival is search or rival.energy > search.energy + _COARSE_ERROR * search.scale:
+            continue
+        if abs(rival.state.overlap(search.state)) ** 2 > 0.5:
+            continue
+        rival.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
+        if rival.energy < best.energy - _SAME_ENERGY * search.scale:
+            best = rival
+    return best
 
 
 def left_to_fall(energies: list[float]) -> float:
