@@ -110,10 +110,14 @@ class Hamiltonian:
         """Which of `products` are diagonal in the basis that the sites are given in, and in the eigenbases of Sx and
         Sy where sites are spins; (3, number of products), boolean.
         """
-        factors = {(self.sites[site], names) for product in self.products for site, names in product}
-        axes = {factor: diagonal_along(*factor) for factor in factors}
-        flags = [[axes[self.sites[site], names] for site, names in product] for product in self.products]
-        return np.array([np.all(f, axis=0) if f else (True,) * 3 for f in flags], bool).reshape(-1, 3).T
+        along = []
+        for product in self.products:
+            flags = (True, True, True)
+            for site, names in product:
+                z, x, y = diagonal_along(self.sites[site], names)
+                flags = flags[0] and z, flags[1] and x, flags[2] and y
+            along.append(flags)
+        return np.array(along, bool).reshape(-1, 3).T
 
     def coefficients(self, theta: Theta) -> NDArray:
         """Coefficient of each of `products` in H(theta)."""
