@@ -388,8 +388,9 @@ def _leave_as_found(folder: RunFolder) -> None:
     if folder.resumed or any((path / "state.h5").exists() for path in (folder.path, *walks)):
         return
     for path in (*walks, folder.path):
-        for name in ("config.toml", ".config.toml.new", "run.log"):  # the other walks were ended at any moment
+        for name in ("config.toml", "settings.json", "run.log"):
             (path / name).unlink(missing_ok=True)
+            (path / f".{name}.new").unlink(missing_ok=True)  # the other walks were ended at any moment
         with suppress(OSError):  # what is not empty stays
             (path / "figures").rmdir()
             path.rmdir()

@@ -1,4 +1,4 @@
-"""A run's folder: config.toml, history.nc, timing.nc, state.h5, summary.json, run.log and figures/.
+"""A run's folder: config.toml, settings.json, history.nc, timing.nc, state.h5, summary.json, run.log and figures/.
 
 Every file is written beside its old version and put in its place at once, history.nc and timing.nc before state.h5. A
 run that is killed at any moment leaves them in step: state.h5 says how many rows count. Wall times stand in a file of
@@ -26,6 +26,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from qep_tn.fingerprint import check_fingerprint
 from qep_tn.sites import Sites
 from qep_tn.solvers.protocol import GroundState
 from qep_tn.state_file import read_states, write_states
@@ -78,6 +79,24 @@ class RunFolder:
         """End run.log."""
         logger.removeHandler(self.log)
         self.log.close()
+
+    def begin(self, made_with: Mapping[str, str]) -> None:
+        """Keep the fingerprint of a task's settings in settings.json, or go on only if it is the one that is kept.
+
+        config.toml is nothing to go by: a run that is begun from Python has what its caller writes there.
+        Raises ValueError with the first setting that differs.
+        """
+        file = self.path / "settings.json"
+        if self.resumed and file.exists():
+            check_fingerprint(_read_fingerprint(file), made_with, str(self.path))
+        elif self.resumed and (self.path / "state.h5").exists():
+            raise ValueError(
+                f"{self.path} does not say with which settings it was made, as runs of earlier versions; "
+                f"choose another folder with --out"
+            )
+        else:
+            text = json.dumps(made_with, indent=2) + "\n"
+            _replace(file, lambda temporary: temporary.write_text(text))
 
     def save(self, history: xr.Dataset, states: Sequence[GroundState], extra: Mapping[str, ArrayLike | str]) -> None:
         """Replace history.nc, timing.nc (the variable "seconds" of the history) and state.h5.
@@ -163,6 +182,13 @@ def _read_dataset(file: Path) -> xr.Dataset:
         return xr.load_dataset(file, engine="h5netcdf")
     except (OSError, KeyError, ValueError, RuntimeError):
         raise ValueError(f"{file} is damaged or not a history; start again with another folder, --out") from None
+
+
+def _read_fingerprint(file: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError):
+        raise ValueError(f"{file} is damaged; start again with another folder, --out") from None
 
 
 def _check_configuration(folder: Path, config_text: str) -> None:

@@ -30,7 +30,7 @@ def write_states(file: Path, states: Sequence[GroundState], extra: Mapping[str, 
         h5.attrs["format"] = _FORMAT
         for n, state in enumerate(states):
             group = h5.create_group(f"state_{n:04d}")
-            kind, arrays = _arrays(state.state)
+            kind, arrays = arrays_of(state.state)
             group.attrs["kind"] = kind
             group.attrs["bond_dimensions"] = np.array(state.bond_dimensions, int)
             for name in (*_FIGURES, "message"):
@@ -76,7 +76,7 @@ def as_saved(state: GroundState) -> GroundState:
 
 def on_sites(state: GroundState, sites: Sites) -> GroundState:
     """The state on sites that equal its own, such as those of another process."""
-    kind, arrays = _arrays(state.state)
+    kind, arrays = arrays_of(state.state)
     ordered = {name: np.array(a, order="C") for name, a in arrays.items()}
     return replace(state, state=_state(kind, ordered, sites), sites=sites)
 
@@ -98,7 +98,7 @@ def _read(file: Path) -> tuple[list[tuple[str, dict[str, NDArray], dict[str, Any
         return states, {str(name): _from_hdf5(dataset) for name, dataset in h5["extra"].items()}
 
 
-def _arrays(state: State) -> tuple[str, dict[str, NDArray]]:
+def arrays_of(state: State) -> tuple[str, dict[str, NDArray]]:
     """A state as its kind and named arrays."""
     if isinstance(state, MPS):
         return "MPS", {"data": state.packed.data, "bonds": state.packed.bonds}

@@ -191,7 +191,7 @@ def test_finished_walk_can_go_on_for_more_steps(tmp_path):
     assert_same_but_for_time(walk(tmp_path / "cut", resume=True, steps=6).history, whole.history)
 
 
-def test_run_of_another_task_is_not_resumed(tmp_path):
+def test_state_of_another_task_is_not_resumed(tmp_path):
     whole = walk(tmp_path, steps=1)
     run = RunFolder.create(tmp_path, "[explore]\nrate = 0.1\n", resume=True)
     run.save(whole.history, [whole.state], {"step": 1})
@@ -376,31 +376,6 @@ def test_resumed_walk_of_every_optimizer_writes_the_same_history(tmp_path, monke
     for file in ("history.nc", "state.h5"):
         assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     assert walk(tmp_path / "cut", resume=True, **settings).message == whole.message
-
-
-def test_walk_of_another_optimizer_is_not_resumed(tmp_path):
-    walk(tmp_path, steps=1, optimizer="adam")
-    with pytest.raises(ValueError, match="holds a walk by 'adam', not by 'plain'; restore the optimizer"):
-        walk(tmp_path, resume=True, optimizer="plain")
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({"rate": 0.3}, "rate was 0.1, and is 0.3"),
-        ({"direction": "minimize"}, "loss was"),
-        ({"train": ["g_x"]}, "trained was"),
-        ({"bounds": {"g_x": (0.0, 2.0)}}, "bounds and constraints was"),
-        ({"constraints": ["g_x >= g_zz"]}, "bounds and constraints was"),
-        ({"rtol": 0.05}, "rtol was"),
-        ({"solver": ExactDiagonalization()}, "solver was"),
-    ],
-)
-def test_walk_of_other_settings_is_not_resumed(tmp_path, changed, named):
-    walk(tmp_path, steps=1, solver=TenpyDMRG(max_bond=8) if "solver" in changed else None)
-    with pytest.raises(ValueError, match=f"was made with other settings: .*{named}.*; choose another folder"):
-        walk(tmp_path, resume=True, **changed)
-    assert (tmp_path / "state.h5").stat().st_size < 30_000
 
 
 def test_several_starts_are_the_walks_from_them_and_the_best_is_shown(tmp_path):

@@ -175,35 +175,6 @@ def test_resumed_scan_ends_as_the_uninterrupted_one_to_the_last_bit(tmp_path, mo
     assert json.loads((tmp_path / "killed/summary.json").read_text())["converged"]
 
 
-def test_another_grid_is_not_resumed(tmp_path):
-    run = RunFolder.create(tmp_path / "run")
-    scan(run=run)
-    run.close()
-    run = RunFolder.create(tmp_path / "run", resume=True)
-    with pytest.raises(ValueError, match="holds no scan of this grid to resume; choose another folder"):
-        scan(run=run, shape=(4, 3))
-    run.close()
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({"observables": {"xx": X(1) * X(3), "order": Z(1) * Z(6)}}, "observables"),
-        ({"rtol": 1e-3}, "solver"),
-        ({"solver": qt.NumbaDMRG(max_bond=7)}, "solver"),
-    ],
-)
-def test_scan_of_other_settings_is_not_resumed(tmp_path, changed, named):
-    settings = {"shape": (2, 2), "solver": qt.NumbaDMRG(max_bond=8)}
-    run = RunFolder.create(tmp_path / "run")
-    scan(run=run, **settings)
-    run.close()
-    run = RunFolder.create(tmp_path / "run", resume=True)
-    with pytest.raises(ValueError, match=f"was made with other settings: {named} was .*; choose another folder"):
-        scan(run=run, **settings | changed)
-    run.close()
-
-
 def test_a_gap_that_did_not_converge_counts_in_the_summary(tmp_path, monkeypatch):
     def unconverged(*arguments):
         return replace(first_excited(*arguments), converged=False)

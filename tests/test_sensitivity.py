@@ -182,27 +182,10 @@ def test_every_variable_says_what_it_is(tmp_path):
         assert variable.attrs["units"]
 
 
-def test_run_of_another_task_is_not_resumed(tmp_path):
+def test_state_of_another_task_is_not_resumed(tmp_path):
     result = run_of(tmp_path, 1)
     run = RunFolder.create(tmp_path, "[sensitivity]\nrate = 0.2\n", resume=True)
     run.save(result.history, result.states, {"step": 1})
     run.close()
     with pytest.raises(ValueError, match="holds no pair of this model to resume"):
         run_of(tmp_path, 3, resume=True)
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"observable": X(2) * X(5)}, {"points": (0.5, 1.6)}, {"rate": 0.1}, {"closest": 0.01}, {"rtol": 0.02},
-        {"theta": {"g_zz": 1.0, "g_zxz": 0.3}}, {"solver": qt.ExactDiagonalization(seed=1)},
-    ],
-    ids=lambda changed: next(iter(changed)),
-)  # fmt: skip
-def test_run_of_other_settings_is_not_resumed(tmp_path, changed):
-    run_of(tmp_path, 1, solver=qt.ExactDiagonalization())
-    name = next(iter(changed))
-    with pytest.raises(ValueError, match=f"was made with other settings: {name} was .*; choose another folder"):
-        run_of(tmp_path, 3, resume=True, **{"solver": qt.ExactDiagonalization()} | changed)
-    resumed = run_of(tmp_path, 2, resume=True, solver=qt.ExactDiagonalization())  # nothing was lost
-    assert resumed.history.sizes["step"] == 3

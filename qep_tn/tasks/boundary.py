@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from qep_tn.boundary_history import END, taken_names
 from qep_tn.corrector import Place, Plane, prepared
+from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.operators import Operator
 from qep_tn.plane_window import Window, checked_window
@@ -94,6 +95,11 @@ def trace_boundary(
             f"move it, or give a start"
         )
     trace = Trace(plane_, step, points, sharpness)
+    if run is not None:
+        run.begin(fingerprint({
+            "task": "boundary", **plane_settings(plane_), "theta": values, "start": starts or None, "step": step,
+            "points": points, "search": search, "sharpness": sharpness,
+        }))  # fmt: skip
     if run is not None and (saved := run.load_states(H.sites)) is not None:
         trace.restore(*saved, where=str(run.path))
     with tqdm(desc="boundary", unit="point", initial=len(trace.points), file=sys.stderr, disable=not progress) as bar:
@@ -124,6 +130,14 @@ def boundary_plane(
         raise ValueError(f"rtol = {rtol}: an accuracy in widths of the peak lies between 0 and 1")
     others = {name: value for name, value in theta.items() if name not in axes}
     return Plane(H, others, axes, limits, observable, prepared(solver or default_solver(H), rtol), rtol)
+
+
+def plane_settings(plane: Plane) -> dict[str, Any]:
+    """What decides the ground states on a plane and what is made of them, for a fingerprint."""
+    return {
+        "plane": plane.axes, "window": plane.window, "observable": plane.observable, "rtol": plane.rtol,
+        **model_settings(plane.H, plane.theta), **solver_settings(plane.solver),
+    }  # fmt: skip
 
 
 def _starts(plane: Plane, start: Mapping[str, float] | Sequence[Mapping[str, float]] | None) -> list[Place]:

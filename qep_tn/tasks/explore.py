@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.losses import Loss
 from qep_tn.optimizers import OPTIMIZERS, Optimizer
@@ -109,17 +110,25 @@ def explore_phases(
     )  # fmt: skip
     settings: dict[str, Any] = {
         "direction": direction, "rate": rate, "optimizer": optimizer, "rtol": rtol, "beta": beta, "scheme": scheme,
-        "bounds": {name: list(limits) for name, limits in (bounds or {}).items()}, "constraints": list(constraints),
+        "bounds": {name: list(limits) for name, limits in sorted((bounds or {}).items())},
+        "constraints": list(constraints),
     }  # fmt: skip
+    names = [n for n in H.parameters if train is None or n in train]
+    made_with: dict[str, str] = {}
+    if run is not None:
+        made_with = fingerprint({
+            "task": "explore", **model_settings(H, theta), "objective": objective, "train": names, **settings,
+            "starts": starts, "spread": spread, "seed": seed, "start": start, **solver_settings(walk.solver),
+        })  # fmt: skip
+        run.begin(made_with)
     if starts == 1:
         walked = [follow(walk, run, progress)]
         result = Exploration(walked[0].history, walked[0].state, walked[0].converged, walked[0].message)
     else:
         settings |= {"starts": starts, "spread": spread, "seed": seed}
-        walked = _several(walk, _positions(walk, starts, spread, seed), run, processes, progress)
+        walked = _several(walk, _positions(walk, starts, spread, seed), run, made_with, processes, progress)
         result = _together(walked, H)
     if run is not None:
-        names = [n for n in H.parameters if train is None or n in train]
         if starts > 1:
             run.save(result.history, [result.state], {"starts": starts, "best": result.best})
         run.write_summary(_summary(result, walked, settings, walk.solver, names))
@@ -199,20 +208,31 @@ def _positions(walk: Walk, starts: int, spread: float, seed: int) -> list[NDArra
 
 @dataclass(frozen=True)
 class _Start:
-    """One of several walks. folder: its own folder, for a run with a folder. config_text: the run's configuration."""
+    """One of several walks.
+
+    folder: its own folder, for a run with a folder. config_text, made_with: its configuration and settings, as if it
+        were a run by itself.
+    """
 
     walk: Walk
     folder: Path | None
     config_text: str
+    made_with: Mapping[str, str]
 
 
 def _several(
-    walk: Walk, positions: Sequence[NDArray], run: RunFolder | None, processes: int | None, progress: bool
-) -> list[Walked]:
+    walk: Walk, positions: Sequence[NDArray], run: RunFolder | None, made_with: Mapping[str, str],
+    processes: int | None, progress: bool,
+) -> list[Walked]:  # fmt: skip
     """The walks from several positions, in processes."""
     text = "" if run is None else (run.path / "config.toml").read_text()
     tasks = [
-        _Start(replace(walk, position=position), None if run is None else run.path / f"start-{number}", text)
+        _Start(
+            replace(walk, position=position),
+            None if run is None else run.path / f"start-{number}",
+            text,
+            {**made_with, **fingerprint({"starts": 1, "theta": walk.H.unflatten(position)})},
+        )
         for number, position in enumerate(positions)
     ]
     try:
@@ -245,6 +265,7 @@ def _walk_from(task: _Start) -> Walked:
     warnings = logging.getLogger("py.warnings")
     warnings.addHandler(run.log)
     try:
+        run.begin(task.made_with)
         return follow(task.walk, run)
     finally:
         warnings.removeHandler(run.log)

@@ -23,12 +23,13 @@ from tqdm import tqdm
 
 from qep_tn.boundary_history import Point, boundary_dataset
 from qep_tn.corrector import Branches, Plane
+from qep_tn.fingerprint import fingerprint
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.operators import Operator
 from qep_tn.parallel import map_in_processes
 from qep_tn.results import RunFolder
 from qep_tn.solvers.protocol import Solver
-from qep_tn.tasks.boundary import Boundary, Window, boundary_plane, trace_boundary
+from qep_tn.tasks.boundary import Boundary, Window, boundary_plane, plane_settings, trace_boundary
 
 logger = logging.getLogger("qep_tn")
 
@@ -84,6 +85,8 @@ def finite_size_scaling(
         for L in sizes
     }
     longest = planes[sizes[-1]]
+    if run is not None:
+        run.begin(fingerprint(_settings(planes, exponent)))
     folders = {L: None if run is None else run.path / f"L-{L}" for L in sizes}
     text = "" if run is None else (run.path / "config.toml").read_text()
     traced = _trace(longest, theta, folders[sizes[-1]], text, solver, progress, settings)
@@ -148,6 +151,15 @@ def shift_exponent(lengths: NDArray, values: NDArray) -> float:
     return float(brentq(mismatch, 0.1, 10.0))
 
 
+def _settings(planes: Mapping[int, Plane], exponent: float) -> dict[str, Any]:
+    """Those of all chains, so that none is touched if another one differs; a trace has more, and checks them itself."""
+    *shorter, longest = planes
+    return {
+        "task": "finite_size", "lengths": list(planes), "exponent": exponent, **plane_settings(planes[longest]),
+        **{f"{name} at L = {L}": value for L in shorter for name, value in plane_settings(planes[L]).items()},
+    }  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Job:
     """One shorter chain: follow the longest chain's points on it."""
@@ -157,6 +169,15 @@ class _Job:
     stretch: float  # of a peak's width, from the longest chain to this one
     folder: Path | None
     config_text: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the points on this chain: besides its plane, the points that it is given."""
+        followed = [*self.plane.axes, "across", "width", "order", "points"]
+        return {
+            "task": "finite_size, a shorter chain", **plane_settings(self.plane), "stretch": self.stretch,
+            "the longest chain's boundary": [self.longest[name].values for name in followed],
+        }  # fmt: skip
 
 
 def _trace(
@@ -179,6 +200,8 @@ def _follow(job: _Job) -> xr.Dataset:
     if job.folder is not None:
         run = RunFolder.create(job.folder, job.config_text, resume=(job.folder / "config.toml").exists())
     try:
+        if run is not None:
+            run.begin(fingerprint(job.settings))
         points: list[Point] = []
         done, lost = 0, 0  # curves, and ground states of lines without a ridge
         if run is not None and (saved := run.load_states(job.plane.H.sites)) is not None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qep_tn.corrector import prepared
-from qep_tn.fingerprint import check_fingerprint, fingerprint
+from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.mps import MPS
 from qep_tn.operators import Operator
@@ -77,6 +77,11 @@ def phase_diagram(
     ticks = {name: np.linspace(*side, points) for name, side, points in zip(plane, limits, shape, strict=True)}
     others = {name: value for name, value in theta.items() if name not in plane}
     scan = _Scan.empty(H, others, ticks, observables, gap, prepared(solver, rtol))
+    if run is not None:
+        run.begin(fingerprint({
+            "task": "phase_diagram", "plane": plane, "window": limits, "shape": shape, "rtol": rtol, "gap": gap,
+            "observables": observables, **model_settings(H, others), **solver_settings(scan.solver),
+        }))  # fmt: skip
     if run is not None and (saved := run.load_states(H.sites)) is not None:
         scan.restore(*saved, where=str(run.path))
     done = scan.rows * shape[0]
@@ -170,30 +175,13 @@ class _Scan:
     def snapshot(self) -> tuple[list[GroundState], dict[str, Any]]:
         """What `restore` needs: the newest state, and the figures so far. After the last point of a row."""
         assert self.state is not None
-        return [self.state], {
-            "step": self.rows, "figures": self.figures, "pairs": self.pairs, "settings": fingerprint(self.settings),
-        }  # fmt: skip
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a scan that is resumed must have been begun with."""
-        return {
-            "model": {**self.H.parameters, "fixed": self.H.fixed},
-            "theta": {name: np.asarray(value) for name, value in self.theta.items()},
-            **{f"window of {name}": [values[0], values[-1]] for name, values in self.ticks.items()},
-            "observables": self.observables, "gap": self.gap, "solver": settings_of(self.solver),
-        }  # fmt: skip
+        return [self.state], {"step": self.rows, "figures": self.figures, "pairs": self.pairs}
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], where: str) -> None:
-        """Go back to a snapshot. Raises ValueError if it is not one of this scan, with these settings."""
+        """Go back to a snapshot. Raises ValueError if it is not one of this scan."""
         shapes = {name: np.shape(extra.get(name, ())) for name in ("figures", "pairs")}
-        if (
-            len(states) != 1
-            or "settings" not in extra
-            or shapes != {"figures": self.figures.shape, "pairs": self.pairs.shape}
-        ):
+        if len(states) != 1 or shapes != {"figures": self.figures.shape, "pairs": self.pairs.shape}:
             raise ValueError(f"{where} holds no scan of this grid to resume; choose another folder with --out")
-        check_fingerprint(extra["settings"], self.settings, where)
         self.state, self.rows = states[0], int(extra["step"])
         self.figures, self.pairs = extra["figures"], extra["pairs"]
 

@@ -23,7 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qep_tn.fingerprint import check_fingerprint, fingerprint
+from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
 from qep_tn.hamiltonian import Hamiltonian, Theta
 from qep_tn.losses import Expectation
 from qep_tn.operators import Operator
@@ -125,22 +125,19 @@ def optimize_sensitivity(
     raised = -Expectation(observable)  # a one-sided nudge raises the observable, as in the published runs
 
     settings = {"rate": rate, "closest": closest, "rtol": rtol, "beta": beta, "scheme": scheme}
-    made_with = settings | {
-        "model": {**H.parameters, "fixed": H.fixed}, "observable": observable, "scan": scan, "shared": shared,
-        "theta": {name: np.asarray(theta[name]) for name in H.parameters if name != scan}, "points": position[:2],
-        "solver": settings_of(solver),
-    }  # fmt: skip
+    if run is not None:
+        others = {name: value for name, value in theta.items() if name != scan}
+        run.begin(fingerprint({
+            "task": "sensitivity", "scan": scan, **model_settings(H, others), "points": points, "train": shared,
+            "observable": observable, **settings, **solver_settings(solver),
+        }))  # fmt: skip
     rows: list[dict[str, Any]] = []
     states: list[GroundState | None] = [None, None]
     closing, stopped = False, ""
     if run is not None and (saved := run.load_states(H.sites)) is not None:
         found, extra = saved
-        if (
-            extra.keys() != {"step", "position", "closing", "stopped", "settings"}
-            or np.shape(extra["position"]) != position.shape
-        ):
+        if extra.keys() != {"step", "position", "closing", "stopped"} or np.shape(extra["position"]) != position.shape:
             raise ValueError(f"{run.path} holds no pair of this model to resume; choose another folder with --out")
-        check_fingerprint(extra["settings"], made_with, str(run.path))
         states = [*found]
         position, closing, stopped = extra["position"], bool(extra["closing"]), extra["stopped"]
         rows = _rows(run.load_history(int(extra["step"])))
@@ -175,10 +172,7 @@ def optimize_sensitivity(
                 if closing and abs(position[0] - position[1]) < closest:
                     stopped = _met(rows)
             if run is not None:
-                extra = {
-                    "step": len(rows), "position": position, "closing": closing, "stopped": stopped,
-                    "settings": fingerprint(made_with),
-                }  # fmt: skip
+                extra = {"step": len(rows), "position": position, "closing": closing, "stopped": stopped}
                 run.save(_dataset(rows, H, scan, observable), [s for s in states if s is not None], extra)
             logger.info(
                 "pair %d: %s = %.8g and %.8g, sensitivity %.8g",

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from tqdm import tqdm
 
-from qep_tn.fingerprint import check_fingerprint, fingerprint
 from qep_tn.hamiltonian import Hamiltonian
 from qep_tn.history import History, flattened
 from qep_tn.losses import Loss
@@ -29,7 +28,7 @@ from qep_tn.optimizers import UPDATES, Memory, Optimizer
 from qep_tn.propagation import Gradient, Scheme, gradient
 from qep_tn.region import Region
 from qep_tn.results import RunFolder
-from qep_tn.solvers.protocol import GroundState, Solver, settings_of
+from qep_tn.solvers.protocol import GroundState, Solver
 from qep_tn.state_file import as_saved
 
 logger = logging.getLogger("qep_tn")
@@ -61,17 +60,6 @@ class Walk:
     beta: float | Literal["auto"]
     scheme: Scheme
     start: GroundState | None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a walk that is resumed must have been begun with: all but the number of steps."""
-        region = self.region
-        return {
-            "model": {**self.H.parameters, "fixed": self.H.fixed}, "theta": self.position, "trained": self.trained,
-            "loss": self.loss, "rate": self.rate, "rtol": self.rtol, "beta": self.beta, "scheme": self.scheme,
-            "bounds and constraints": None if region is None else [region.lower, region.upper, region.texts],
-            "solver": settings_of(self.solver),
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -237,7 +225,6 @@ class _Record:
         self.history, self.state, self.position = History(walk.H), walk.start, walk.position
         self.memory: Memory = {}
         self.stopped, self.optimum = "", False
-        self._settings = fingerprint(walk.settings)
         self.natural_size = 0.0  # of the gradient where the walk begins; at an optimum the error signal may vanish
         self.bar: Any = None
         if run is not None and (saved := run.load_states(walk.H.sites)) is not None:
@@ -289,22 +276,15 @@ class _Record:
             "natural_size": self.natural_size,
         }  # fmt: skip
         memory = {f"{_MEMORY}{name}": array for name, array in self.memory.items()}
-        return {**figures, "optimizer": self.walk.optimizer, "settings": self._settings, **memory}
+        return figures | memory
 
     def _restore(self, run: RunFolder, states: tuple[GroundState, ...], extra: dict[str, Any]) -> None:
         memory = {name: array for name, array in extra.items() if name.startswith(_MEMORY)}
         if (
-            extra.keys() - memory.keys()
-            != {"step", "theta", "stopped", "optimum", "natural_size", "optimizer", "settings"}
+            extra.keys() - memory.keys() != {"step", "theta", "stopped", "optimum", "natural_size"}
             or np.shape(extra["theta"]) != self.position.shape
         ):
             raise ValueError(f"{run.path} holds no walk of this model to resume; choose another folder with --out")
-        if extra["optimizer"] != self.walk.optimizer:
-            raise ValueError(
-                f"{run.path} holds a walk by {extra['optimizer']!r}, not by {self.walk.optimizer!r}; "
-                f"restore the optimizer, or choose another folder with --out"
-            )
-        check_fingerprint(extra["settings"], self.walk.settings, str(run.path))
         (self.state,) = states
         self.position, self.stopped, self.optimum = extra["theta"], extra["stopped"], bool(extra["optimum"])
         self.natural_size = float(extra["natural_size"])
