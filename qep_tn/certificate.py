@@ -22,13 +22,12 @@ from qep_tn.solvers import GroundState
 
 _LEAST_SPREAD = 1e-4  # of O, relative to its size: a gradient that is smaller than natural by as much counts as zero
 
-_ROUNDING = (
-    5e-16  # of a variance, in units of the coefficients squared: at most 3e-16 on product states of 8 to 512 sites
-)
+# Of a variance, in units of the coefficients squared: at most 3e-16 on product states of 8 to 512 sites
+_ROUNDING = 5e-16
 
 
 def response_residual(nudge: Nudge, states: Sequence[GroundState], strengths: Sequence[float]) -> float:
-    """Norm of (H - E)|dpsi> + (O - <O>)|psi>, over the norm of (O - <O>)|psi>; zero for the exact response.
+    """Norm of (H - E)|dpsi> + (O - <O>)|psi>, over the norm of (O - <O>)|psi>; not less than rounding lets one tell.
 
     states: two ground states of H + strength * O, with their energies and energy variances.
     strengths: of their nudges; |dpsi> is the states' difference over that of the strengths.
@@ -42,13 +41,14 @@ def response_residual(nudge: Nudge, states: Sequence[GroundState], strengths: Se
     mpo, *packed = of_one_type(filled[0], first.packed, second.packed)
     other, *_ = of_one_type(filled[1], packed[0])
     cross = residual_overlap(mpo, packed[0], states[0].energy, other, packed[1], states[1].energy)
-    overlap = second.overlap(first)  # <first|second> turned by its phase is real
+    overlap = first.overlap(second)  # <second|first>, which a turn of the second state makes real
     turn = overlap / abs(overlap) if overlap else 1.0
     coefficients = hamiltonian.coefficients(nudge.at(0.0))
     rounding = _ROUNDING * float((np.abs(coefficients) ** 2).sum())
     squared = states[0].energy_variance + states[1].energy_variance - 2 * (cross * turn).real
-    spread = max(_spread(nudge, first), _LEAST_SPREAD * local_strength(nudge.perturbation, nudge.free.sites))
-    return float(np.sqrt(max(squared - rounding, 0.0)) / (abs(strengths[0] - strengths[1]) * spread))
+    spread, least = _spread(nudge, first), _LEAST_SPREAD * local_strength(nudge.perturbation, nudge.free.sites)
+    told = max(squared, rounding) if spread > least else max(squared - rounding, 0.0)
+    return float(np.sqrt(told) / (abs(strengths[0] - strengths[1]) * max(spread, least)))
 
 
 def _spread(nudge: Nudge, state: MPS) -> float:

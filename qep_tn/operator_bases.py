@@ -21,12 +21,12 @@ from qep_tn.sites import Sites
 _SQUARES_RESOLVE = 1e-7  # amplitudes above it are the roots of a density matrix's eigenvalues, in double precision
 
 
-def with_operator(state: MPS, operator: Operator, weight: float, cutoff: float, max_bond: int) -> MPS:
+def with_operator(state: MPS, operator: Operator, weight: float, max_bond: int) -> MPS:
     """|psi> + weight O|psi>, normalised, on bonds whose right bases hold both.
 
     Between O's first and last site, each bond's right basis is that of psi and, orthogonal to it, the dominant part of
-    O|psi>: amplitudes above `cutoff`, relative to the norm of O|psi>, up to `max_bond` in all. With weight 0 the state
-    stays psi, right-canonical.
+    O|psi>, up to `max_bond` in all: whatever double precision tells from psi, for a faint part of O may meet a small
+    gap and dominate the response. With weight 0 the state stays psi, right-canonical.
     """
     terms = {product: c for product, c in operator.terms.items() if product}
     if not terms:
@@ -59,7 +59,7 @@ def with_operator(state: MPS, operator: Operator, weight: float, cutoff: float, 
         beyond -= (beyond @ rows.conj().T) @ rows
         weights, basis = np.linalg.eigh(beyond.T @ grams[site - first] @ beyond.conj())
         total = float(np.trace(grams[-1]).real)
-        count = min(int((weights > max(cutoff, _SQUARES_RESOLVE) ** 2 * total).sum()), max(max_bond - left, 0))
+        count = min(int((weights > _SQUARES_RESOLVE**2 * total).sum()), max(max_bond - left, 0))
         faint = basis[:, ::-1][:, :count].T  # orthogonal to psi's rows but for rounding, which counts in faint ones
         faint = np.linalg.qr((faint - (faint @ rows.conj().T) @ rows).T)[0].T
         rows = np.concatenate([rows, faint])

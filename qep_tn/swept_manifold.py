@@ -133,7 +133,7 @@ def with_response(
     operator = nudge.perturbation
     for factor in (1, 0.1, 0.01):
         weight = -_ADDED * factor / local_strength(operator, nudge.free.sites)
-        start = with_operator(free.state, operator, weight, solver.schmidt_cutoff, solver.max_bond)
+        start = with_operator(free.state, operator, weight, solver.max_bond)
         once = solver.grow(nudge.hamiltonian, nudge.at(factor * strong), replace(free, state=start))
         grown = solver.grow(nudge.hamiltonian, nudge.at(factor * strong), once)
         if grown.fidelity(free) > 0.5:

@@ -55,10 +55,11 @@ _QUIET = 5.0  # a response below this times the cutoff needs no more room on the
 _EDGE = 1e-4  # the response at the window's edge, relative to the largest, in units of rtol
 _LONG_RANGE = 12  # bonds that a product spans; the response then reaches everywhere
 _WIDEN_VECTORS, _VECTORS, _REDUCTION = 4, 10, 1e-2
-# A response is whole when its norms after two passes differ by less than this many cutoffs: 0.007 at rtol = 1e-4, and
-# 0.0007 up to 16 sites. After the first two passes they differ by 2e-5 in gapped chains, by up to 0.02 at criticality,
-# and by 0.12 at the Majumdar-Ghosh point, where a pass brings the response one dimer further
-_GROWN = 5e3
+# A response is whole when its norms after two passes differ by less than this share: after the first two by 2e-5 in
+# gapped chains, by up to 0.02 at criticality, and by 0.12 at the Majumdar-Ghosh point, where a pass brings it one dimer
+# further. With 0.007, products of both ends of such a chain were 18 % wrong: their gradient is in what still grows
+_GROWN = 7e-4
+_FAINT = 100  # times the strong nudge and the gradient: 10 for one of natural size, observable over energy scale
 
 
 class Room(NamedTuple):
@@ -184,8 +185,7 @@ class WindowedManifold:
     @cached_property
     def _base(self) -> Chain:
         """The free state at work, its centre on the nudge's first site, bonds with room for O|psi>."""
-        operator, solver = self.nudge.perturbation, self.solver
-        packed = with_operator(self._free_state, operator, 0.0, solver.schmidt_cutoff, solver.max_bond).packed
+        packed = with_operator(self._free_state, self.nudge.perturbation, 0.0, self.solver.max_bond).packed
         packed = packed._replace(data=packed.data.astype(self._dtype, copy=False))
         mpo = self._mpo(0.0)
         chain = load_chain(packed, mpo, packed.bonds)
@@ -228,7 +228,7 @@ class WindowedManifold:
                 left, response, size = widen_bonds(
                     chain, mpo, right, response if n else unknown, lowest - first, -1, *quiet
                 )
-                if min(abs(size - there), abs(size - before)) <= _GROWN * cutoff * size:
+                if min(abs(size - there), abs(size - before)) <= _GROWN * size:
                     break
             centre, *_ = widen_bonds(chain, mpo, left, response if n else unknown, highest - first, 1, *back)
             reach = max(lowest - first - left, first + right - highest)
@@ -274,15 +274,17 @@ class WindowedManifold:
         tolerance = 1e-2 * self.rtol * beta * self._nudge_norm
 
         def cycle(run: Run) -> NDArray:
-            run.cycle(tolerance)
+            run.cycle(share * tolerance)
             return evaluate(plan, packed_tensors(run.window), first) * phases
 
         gradient, changes, message = np.full(len(H.couplings), np.inf), [np.inf], ""
+        share = 1.0  # of the response that the gradient is, at most; local problems are solved as well as it needs
         for _ in range(_CYCLES):
             values = self.solver.map(cycle, runs)
             quotient = np.where(inside, difference_quotient(values[:nudged], values[-1], beta), 0.0)
             previous, gradient = gradient, np.asarray((H.coupling_matrix @ quotient).real)
             norm = float(np.linalg.norm(gradient))
+            share = float(np.clip(_FAINT * self.strong * norm, 1e-4, 1))
             changes.append(float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0)
             if changes[-1] <= max(0.1 * self.rtol, resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
                 unsettled = np.zeros(len(gradient))

@@ -242,12 +242,12 @@ def test_bonds_hold_the_operator_applied_to_the_state(operator, dtype):
     state = MPS.random(qt.qubits(9), 5, 1, dtype)
     psi = state.to_dense()
     applied = sparse_matrix(operator - operator.terms.get((), 0), state.sites) @ psi
-    room = with_operator(state, operator, 0.0, 1e-12, 1000)
+    room = with_operator(state, operator, 0.0, 1000)
     np.testing.assert_allclose(room.to_dense(), psi, atol=1e-12)
     for tensor in room.tensors:
         rows = tensor.reshape(len(tensor), -1)
         np.testing.assert_allclose(rows @ rows.conj().T, np.eye(len(rows)), atol=1e-12)
-    mixed = with_operator(state, operator, 0.3, 1e-12, 1000).to_dense()
+    mixed = with_operator(state, operator, 0.3, 1000).to_dense()
     expected = psi + 0.3 * applied
     assert abs(np.vdot(mixed, expected)) == pytest.approx(np.linalg.norm(expected), abs=1e-10)
-    assert len(with_operator(state, operator, 0.0, 1e-12, 6).tensors[4]) <= 6
+    assert len(with_operator(state, operator, 0.0, 6).tensors[4]) <= 6
