@@ -13,6 +13,7 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 
 import qep_tn as qt
 from qep_tn import X, Z
@@ -361,3 +362,70 @@ def test_function_that_calls_itself_has_a_fingerprint():
         return n * factorial(n - 1) if n else 1
 
     assert fingerprint({"f": factorial}) == fingerprint({"f": factorial})
+
+
+def own_loss(bases=(qt.Loss,), **body):
+    return type("Own", bases, {"observables": (X(0),), **body})()
+
+
+def inherited(method):
+    return own_loss((type("Base", (qt.Loss,), {"value": method}),))
+
+
+class Slotted:
+    __slots__ = ("power",)
+
+    def __init__(self, power):
+        self.power = power
+
+
+class SlottedFunction(Slotted):
+    __slots__ = ()
+
+    def __call__(self, e):
+        return e**self.power
+
+
+def spline_loss(power):
+    spline = CubicSpline(np.arange(4.0), np.arange(4.0) ** power)
+    return qt.FunctionLoss([X(0)], spline, spline.derivative())
+
+
+def loss_holding(*held):
+    loss = own_loss()
+    loss.held = held
+    return loss
+
+
+def square(power):
+    return (lambda e: e**2) if power == 2 else (lambda e: e**3)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda power: own_loss(target=power),
+        lambda power: inherited(square(power)),
+        lambda power: own_loss(value=staticmethod(square(power))),
+        lambda power: own_loss(value=classmethod(square(power))),
+        lambda power: own_loss(value=property(square(power))),
+        lambda power: own_loss(value=functools.cached_property(square(power))),
+        lambda power: loss_holding(Slotted(power)),
+        lambda power: loss_holding(object(), Slotted(power), Slotted(power)),
+        SlottedFunction,
+        spline_loss,
+    ],
+    ids=[
+        "class attribute", "inherited", "static", "class method", "property", "cached", "slots", "address",
+        "slotted function", "spline",
+    ],
+)  # fmt: skip
+def test_objects_differ_by_all_that_they_hold_and_compute_with(made):
+    one, same, other = made(2), made(2), made(3)
+    assert fingerprint({"f": one}) == fingerprint({"f": same})
+    assert fingerprint({"f": one}) != fingerprint({"f": other})
+
+
+def test_one_object_used_twice_is_as_two_equal_ones():
+    one = Slotted(2)
+    assert fingerprint({"f": loss_holding(one, one)}) == fingerprint({"f": loss_holding(Slotted(2), Slotted(2))})
