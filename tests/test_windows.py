@@ -49,8 +49,8 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
 
 
 def test_degenerate_edge_modes_inside_the_window_do_not_spoil_the_gradient(rng):
-    # of 40 sites the window holds both ends, where four degenerate levels rotate at will: the gradient does not settle to
-    # rtol, differently from machine to machine, and says so; its error is the one that it claims (docs/method.md)
+    # of 40 sites the window holds both ends, where four degenerate levels rotate at will: the gradient does not settle
+    # to rtol, differently from machine to machine, and says so; its error is the one that it claims (docs/method.md)
     H, theta = random_cluster_ising("cluster", 40, rng)
     exact = H.flatten(qt.gradient(H, theta, qt.Expectation(X(20)), solver=qt.FreeFermion()).gradient)
     result = qt.gradient(H, theta, qt.Expectation(X(20)), solver=qt.NumbaDMRG())
