@@ -8,15 +8,14 @@ not confined to any manifold. It is computed as exactly as an energy variance.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
-from qep_tn.hamiltonian import Hamiltonian
 from qep_tn.kernels import residual_overlap
 from qep_tn.mpo import energy_and_variance, of_one_type
 from qep_tn.mps import MPS
 from qep_tn.nudging import Nudge
+from qep_tn.operator_bases import operator_structure
 from qep_tn.operators import Operator, local_strength
 from qep_tn.solvers import GroundState
 
@@ -46,22 +45,17 @@ def response_residual(nudge: Nudge, states: Sequence[GroundState], strengths: Se
     coefficients = hamiltonian.coefficients(nudge.at(0.0))
     rounding = _ROUNDING * float((np.abs(coefficients) ** 2).sum())
     squared = states[0].energy_variance + states[1].energy_variance - 2 * (cross * turn).real
-    spread, least = _spread(nudge, first), _LEAST_SPREAD * local_strength(nudge.perturbation, nudge.free.sites)
+    operator = nudge.perturbation
+    spread, least = _spread(operator, first), _LEAST_SPREAD * local_strength(operator, nudge.free.sites)
     told = max(squared, rounding) if spread > least else max(squared - rounding, 0.0)
     return float(np.sqrt(told) / (abs(strengths[0] - strengths[1]) * max(spread, least)))
 
 
-def _spread(nudge: Nudge, state: MPS) -> float:
-    """Standard deviation of O = sum_m signal_m O_m."""
-    alone = _nudge_alone(nudge.free, nudge.observables)
-    mpo = alone.mpo.fill_blocks(alone.coefficients({"nudge": nudge.signal}))
-    _, variance = energy_and_variance(mpo, state.packed)
+def _spread(operator: Operator, state: MPS) -> float:
+    """Standard deviation of an operator."""
+    structure = operator_structure(state.sites, tuple(operator.terms))
+    _, variance = energy_and_variance(structure.fill_blocks(np.array(list(operator.terms.values()))), state.packed)
     return float(np.sqrt(max(variance, 0.0)))
-
-
-@lru_cache(maxsize=8)
-def _nudge_alone(free: Hamiltonian, observables: tuple[Operator, ...]) -> Hamiltonian:
-    return Hamiltonian(free.sites, {"nudge": observables})
 
 
 def _mps(state: GroundState) -> MPS:

@@ -18,7 +18,7 @@ from qep_tn.mps import MPS
 from qep_tn.operators import Operator, Product
 from qep_tn.sites import Sites
 
-_SQUARES_RESOLVE = 1e-7  # amplitudes above it are the roots of a density matrix's eigenvalues, in double precision
+_TOLD = 1e-7  # amplitudes above it are told from rounding, which leaves 1e-16 in a density matrix's eigenvalues
 
 
 def with_operator(state: MPS, operator: Operator, weight: float, max_bond: int) -> MPS:
@@ -32,7 +32,7 @@ def with_operator(state: MPS, operator: Operator, weight: float, max_bond: int) 
     if not terms:
         return state
     first, last = min(p[0][0] for p in terms), max(p[-1][0] for p in terms)
-    mpo = _structure(state.sites, tuple(terms)).fill(np.array(list(terms.values()))).tensors[first : last + 1]
+    mpo = operator_structure(state.sites, tuple(terms)).fill(np.array(list(terms.values()))).tensors[first : last + 1]
     done = 0 if last == len(state.sites) - 1 else 1
     mpo[0] = mpo[0][:1]  # a machine in the state "todo" on the left,
     mpo[-1] = mpo[-1][:, done : done + 1]  # and "done" on the right
@@ -59,7 +59,7 @@ def with_operator(state: MPS, operator: Operator, weight: float, max_bond: int) 
         beyond -= (beyond @ rows.conj().T) @ rows
         weights, basis = np.linalg.eigh(beyond.T @ grams[site - first] @ beyond.conj())
         total = float(np.trace(grams[-1]).real)
-        count = min(int((weights > _SQUARES_RESOLVE**2 * total).sum()), max(max_bond - left, 0))
+        count = min(int((weights > _TOLD**2 * total).sum()), max(max_bond - left, 0))
         faint = basis[:, ::-1][:, :count].T  # orthogonal to psi's rows but for rounding, which counts in faint ones
         faint = np.linalg.qr((faint - (faint @ rows.conj().T) @ rows).T)[0].T
         rows = np.concatenate([rows, faint])
@@ -87,6 +87,6 @@ def _left_grams(before: Sequence[NDArray], applied: Sequence[NDArray]) -> list[N
 
 
 @lru_cache(maxsize=8)
-def _structure(sites: Sites, products: tuple[Product, ...]) -> ParametricMPO:
+def operator_structure(sites: Sites, products: tuple[Product, ...]) -> ParametricMPO:
     """The MPO of some products, built once."""
     return ParametricMPO.build(sites, products)

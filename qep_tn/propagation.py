@@ -68,7 +68,6 @@ class Gradient:
         error is not small against the gradient; the message says which, and the remedy.
     free: the free ground state. level: what the nudged ones are made from.
     beta: nudge strength, multiplies the error signal. overlap: the smaller |<free|nudged>|^2.
-    residual: of the response over the whole chain, see `qep_tn.certificate`; zero where no manifold limits it.
     ground_states: how many ground states it took. natural_size: of a gradient, as above.
     """
 
@@ -83,7 +82,6 @@ class Gradient:
     free: GroundState = field(repr=False)
     beta: float
     overlap: float
-    residual: float
     ground_states: int
     natural_size: float
     level: Level = field(repr=False)
@@ -92,6 +90,11 @@ class Gradient:
     def nudged(self) -> tuple[GroundState, ...]:
         """The nudged ground states: at +beta, and at -beta if the scheme is symmetric."""
         return self.level.nudged
+
+    @property
+    def residual(self) -> float:
+        """Of the response over the whole chain, see `qep_tn.certificate`; zero where no manifold limits it."""
+        return self.level.residual
 
 
 def gradient(
@@ -347,7 +350,6 @@ def _result(
         free=free,
         beta=level.beta,
         overlap=level.overlap,
-        residual=level.residual,
         ground_states=solves,
         natural_size=natural,
         level=level,

@@ -59,15 +59,14 @@ _WIDEN_VECTORS, _VECTORS, _REDUCTION = 4, 10, 1e-2
 # gapped chains, by up to 0.02 at criticality, and by 0.12 at the Majumdar-Ghosh point, where a pass brings it one dimer
 # further. With 0.007, products of both ends of such a chain were 18 % wrong: their gradient is in what still grows
 _GROWN = 7e-4
-_FAINT = 100  # times the strong nudge and the gradient: 10 for one of natural size, observable over energy scale
+_FAINT, _FAINTEST = 100, 1e-4  # times the strong nudge and the gradient: 10 for one of natural size; and least share
 
 
 class Room(NamedTuple):
     """A window of the free state whose bonds have room for the response.
 
     first: its first site on the whole chain. centre: its orthogonality centre, there too. reach: how many sites
-    beyond the nudge the room reaches.
-    cutoff, max_bond: of its bonds. rounds: see `WindowedManifold`.
+    beyond the nudge the room reaches. cutoff, max_bond: of its bonds. rounds: see `WindowedManifold`.
     """
 
     chain: Chain
@@ -284,7 +283,7 @@ class WindowedManifold:
             quotient = np.where(inside, difference_quotient(values[:nudged], values[-1], beta), 0.0)
             previous, gradient = gradient, np.asarray((H.coupling_matrix @ quotient).real)
             norm = float(np.linalg.norm(gradient))
-            share = float(np.clip(_FAINT * self.strong * norm, 1e-4, 1))
+            share = float(np.clip(_FAINT * self.strong * norm, _FAINTEST, 1))
             changes.append(float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0)
             if changes[-1] <= max(0.1 * self.rtol, resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
                 unsettled = np.zeros(len(gradient))

@@ -1,14 +1,18 @@
 """Losses of distant operators and states of low entanglement: right, or not trusted; and what certifies a gradient."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import qep_tn as qt
 from qep_tn import X, Y, Z, windowed_manifold
+from qep_tn.certificate import response_residual
 from qep_tn.hamiltonian import sparse_matrix
 from qep_tn.kernels import residual_overlap
 from qep_tn.mpo import of_one_type
 from qep_tn.mps import MPS
+from qep_tn.nudging import Nudge
 from qep_tn.operator_bases import with_operator
 from qep_tn.sites import qubit, spin
 
@@ -192,17 +196,26 @@ def test_the_residual_is_that_of_dense_vectors_and_of_one_nudged_state_alike(rng
     # bonds too small for the state, so that there is a residual
     solver, loss = qt.NumbaDMRG(max_bond=5), qt.Expectation(observable)
     result = qt.gradient(H, theta, loss, solver=solver)
-    nudge = sparse_matrix(observable, H.sites)
+    matrix = sparse_matrix(observable, H.sites)
     residuals = []
     for sign, state in zip((1, -1), result.nudged, strict=True):
         psi = state.state.to_dense()
-        applied = H.to_sparse(theta) @ psi + sign * result.beta * (nudge @ psi)
+        applied = H.to_sparse(theta) @ psi + sign * result.beta * (matrix @ psi)
         residuals.append((applied - np.vdot(psi, applied) * psi, psi))
     (r_plus, plus), (r_minus, minus) = residuals
     phase = np.vdot(minus, plus)
     difference = r_plus - phase / abs(phase) * r_minus
-    spread = np.linalg.norm(nudge @ plus - np.vdot(plus, nudge @ plus) * plus)
+    spread = np.linalg.norm(matrix @ plus - np.vdot(plus, matrix @ plus) * plus)
     assert result.residual == pytest.approx(np.linalg.norm(difference) / (2 * result.beta * spread), rel=1e-3)
+    # the phase of either state is anybody's choice
+    strengths = (result.beta, -result.beta)
+    turned = replace(
+        result.nudged[1].state,
+        tensors=tuple(t * np.exp(0.7j * (n == 0)) for n, t in enumerate(result.nudged[1].state.tensors)),
+    )
+    states = (result.nudged[0], replace(result.nudged[1], state=turned))
+    nudge = Nudge(H, theta, (observable,), np.ones(1))
+    assert response_residual(nudge, states, strengths) == pytest.approx(result.residual, rel=1e-6)
     one_sided = qt.gradient(H, theta, loss, solver=solver, scheme="one-sided")
     assert one_sided.residual == pytest.approx(result.residual, rel=0.1)
 

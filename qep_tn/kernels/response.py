@@ -60,14 +60,10 @@ def widen_bonds(
         response = np.zeros((rows, columns), dtype)
         for n in range(starts):
             nudged = theta.copy()
-            if n == 1 and direction > 0:  # (l s) [m], [m] (t r)
-                nudged += np.dot(
-                    carried.reshape(rows, bond), tensor_of(chain, site + 1).reshape(bond, columns)
-                ).reshape(theta.shape)
-            elif n == 1:
-                nudged += np.dot(tensor_of(chain, site).reshape(rows, bond), carried.reshape(bond, columns)).reshape(
-                    theta.shape
-                )
+            if n == 1:  # the response so far in the centre's place: (l s) [m], [m] (t r)
+                first = carried if direction > 0 else tensor_of(chain, site).reshape(rows * bond)
+                second = tensor_of(chain, site + 1).reshape(bond * columns) if direction > 0 else carried
+                nudged += np.dot(first.reshape(rows, bond), second.reshape(bond, columns)).reshape(theta.shape)
             nudged /= np.sqrt(np.vdot(nudged.reshape(theta.size), nudged.reshape(theta.size)).real)
             lowest_eigenvector(
                 blocks, values, left, right, nudged, krylov, scratch, vectors, tolerance, 1e-3
@@ -101,8 +97,8 @@ def widen_bonds(
         centre += direction
         ahead += np.conj(ahead).T.copy()
         changed = np.sqrt(np.vdot(ahead.reshape(ahead.size), ahead.reshape(ahead.size)).real)
-        second = np.sqrt(np.vdot(moved.reshape(moved.size), moved.reshape(moved.size)).real)
-        calm = calm + 1 if changed <= quiet * norm and second <= quiet * norm**2 else 0
+        moves = np.sqrt(np.vdot(moved.reshape(moved.size), moved.reshape(moved.size)).real)
+        calm = calm + 1 if changed <= quiet * norm and moves <= quiet * norm**2 else 0
         if calm >= quiet_bonds and (centre - reach) * direction >= 0:
             break
     return centre, carried, norm
