@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 import qep_tn as qt
 from benchmarks.families import FAMILIES
 from benchmarks.machine import write_results
-from qep_tn import windowed_manifold
-from qep_tn.propagation import _LARGEST_RESIDUAL
+from qep_tn.gradients import window
+from qep_tn.gradients.trust import LARGEST_RESIDUAL
 
 WRONG = 10  # errors beyond this many times the claim; below 1e-9 of a gradient's natural size nothing is wrong
 
@@ -52,8 +52,8 @@ def measured(family, seed, solver):
 def blindly(H, theta, loss):
     """The gradient on a manifold that cannot see distant products."""
     with (
-        patch.object(windowed_manifold, "with_operator", lambda state, *_: state),
-        patch.object(windowed_manifold, "_GROWN", np.inf),
+        patch.object(window, "with_operator", lambda state, *_: state),
+        patch.object(window, "_GROWN", np.inf),
     ):
         return qt.gradient(H, theta, loss, solver=qt.NumbaDMRG(threads=1))
 
@@ -83,8 +83,8 @@ def draw(rows, path):
         x = np.maximum([r["residual"] for r in chosen], 1e-5)
         y = np.maximum([r["error"] for r in chosen], 1e-11)
         axes.plot(x, y, marker, color=color, ms=4, alpha=0.6, label=label, mec=color)
-    axes.axvline(_LARGEST_RESIDUAL, color="black", ls="--", lw=1)
-    axes.annotate("not trusted", (_LARGEST_RESIDUAL * 1.15, 2e-11), fontsize=8)
+    axes.axvline(LARGEST_RESIDUAL, color="black", ls="--", lw=1)
+    axes.annotate("not trusted", (LARGEST_RESIDUAL * 1.15, 2e-11), fontsize=8)
     axes.set(
         xscale="log", yscale="log", xlabel="residual of the response (left edge: $10^{-5}$ or less)",
         ylabel="error of the gradient / natural size",
@@ -110,7 +110,7 @@ def main() -> None:
         if not row["blind"] and (row["wrong"] or not row["trustworthy"]):
             print({name: row[name] for name in ("family", "seed", "error", "claim", "norm", "residual", "message")})
     if chosen.solver == "NumbaDMRG":
-        write_results("certificate", rows, largest_residual=_LARGEST_RESIDUAL)
+        write_results("certificate", rows, largest_residual=LARGEST_RESIDUAL)
         draw(rows, Path(__file__).parent / "results" / "certificate.png")
 
 

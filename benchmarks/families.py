@@ -7,7 +7,7 @@ import numpy as np
 
 import qep_tn as qt
 from qep_tn import X, Y, Z
-from qep_tn.sites import qubit, spin
+from qep_tn.hamiltonians.sites import qubit, spin
 
 PAULI = (X, Y, Z)
 

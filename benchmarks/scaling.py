@@ -17,10 +17,10 @@ import numpy as np
 import qep_tn as qt
 from benchmarks.machine import write_results
 from qep_tn import X
+from qep_tn.gradients.nudge import Nudge
+from qep_tn.gradients.window import WindowedManifold
 from qep_tn.kernels.effective import apply_effective, merged_blocks
-from qep_tn.nudging import Nudge
-from qep_tn.solvers.protocol import expectations
-from qep_tn.windowed_manifold import WindowedManifold
+from qep_tn.states.ground_state import expectations
 
 GAPPED, CRITICAL = (2.5, 1.0, 0.5), (1.0, 1.0, 0.0)
 LENGTHS = (32, 64, 128, 256, 512, 1024)

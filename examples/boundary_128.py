@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 
 import qep_tn as qt
 from qep_tn import X, Z
-from qep_tn.report import boundary_table
+from qep_tn.tasks.report import boundary_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -42,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     to_lines = np.minimum(abs(g_x - g_zz - 1), abs(g_x + g_zz - 1)) / np.sqrt(2)
     print(f"boundaries of the infinite chain, g_x = g_zz + 1 and g_zz = 1 - g_x: at most {to_lines.max():.4f} away")
     if options.figure:
-        from qep_tn import boundary_plots
+        from qep_tn.figures import boundary
 
-        boundary_plots.boundaries(trace.history, "cluster_ising").savefig(options.figure)
+        boundary.boundaries(trace.history, "cluster_ising").savefig(options.figure)
 
 
 def distance_to_ridge(H, observable, point):

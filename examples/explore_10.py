@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             slope, error = -float(row[f"gradient_{k}"]), float(row[f"gradient_{k}_error"])
             print(f"  slope, {k:5} {slope:9.6f} +- {error:8.6f}  exact {exact.gradient[k]:9.6f}")
     if options.figure:
-        from qep_tn import plots
+        from qep_tn.figures import walk as figures
 
-        plots.walk(walk.history, ("g_x", "g_zz")).savefig(options.figure)
+        figures.walk(walk.history, ("g_x", "g_zz")).savefig(options.figure)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 import qep_tn as qt
-from qep_tn import X, exact_phases
+from qep_tn import X
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,12 +27,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         solver=qt.NumbaDMRG(max_bond=48), rtol=0.02,
     )  # fmt: skip
     print(walk.message)
-    phases = exact_phases.phase(*(walk.history[name] for name in exact_phases.PARAMETERS))
-    names = [exact_phases.PHASES[number] for number in phases]
+    infinite = qt.models.PHASES["cluster_ising"]
+    phases = infinite.phase(*(walk.history[name] for name in infinite.parameters))
+    names = [infinite.names[number] for number in phases]
     print("phases: " + ", ".join(name for n, name in enumerate(names) if n == 0 or name != names[n - 1]))
 
     last = walk.history.isel(step=-1)
-    theta = {name: float(last[name]) for name in exact_phases.PARAMETERS}
+    theta = {name: float(last[name]) for name in infinite.parameters}
     exact = qt.gradient(H, theta, objective, solver=qt.FreeFermion())
     print("last point: " + ", ".join(f"{name} = {value:.6f}" for name, value in theta.items()))
     print(f"  correlation  {-last['loss']:9.6f} +- {last['loss_error']:7.1e}  exact {exact.value:9.6f}")
@@ -40,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         slope, error = -float(last[f"gradient_{k}"]), float(last[f"gradient_{k}_error"])
         print(f"  slope, {k:5} {slope:9.6f} +- {error:7.1e}  exact {exact.gradient[k]:9.6f}")
     if options.figure:
-        from qep_tn import plots
+        from qep_tn.figures import walk as figures
 
-        plots.walk(walk.history, ("g_x", "g_zz"), model="cluster_ising").savefig(options.figure)
+        figures.walk(walk.history, ("g_x", "g_zz"), model="cluster_ising").savefig(options.figure)
 
 
 if __name__ == "__main__":

@@ -50,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             within.append(abs(limit - exact) <= error)
     print(f"{np.mean(within):.0%} of {len(within)} limits within their error bars of the exact boundaries")
     if options.figure:
-        from qep_tn import boundary_plots
+        from qep_tn.figures import boundary
 
-        boundary_plots.boundaries(scaling.history, "cluster_ising").savefig(options.figure)
+        boundary.boundaries(scaling.history, "cluster_ising").savefig(options.figure)
 
 
 if __name__ == "__main__":

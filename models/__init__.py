@@ -1,14 +1,17 @@
 """Models: functions that take a number of sites and give a `Hamiltonian`.
 
-`MODELS` is what a configuration can call by name; one file a model.
+`MODELS` is what a configuration can call by name; one file a model. `PHASES` has the
+exact phases of those that have any.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from qep_tn.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.models.cluster_ising import cluster_ising
+from qep_tn.models.cluster_ising_phases import CLUSTER_ISING
+from qep_tn.models.phases import ExactPhases
 from qep_tn.models.transverse_field_ising import transverse_field_ising
 from qep_tn.models.xxz import xxz, xxz_staggered
 
@@ -19,4 +22,6 @@ MODELS: dict[str, Callable[..., Hamiltonian]] = {
     "xxz_staggered": xxz_staggered,
 }
 
-__all__ = ["MODELS", "cluster_ising", "transverse_field_ising", "xxz", "xxz_staggered"]
+PHASES: dict[str, ExactPhases] = {"cluster_ising": CLUSTER_ISING}
+
+__all__ = ["MODELS", "PHASES", "cluster_ising", "transverse_field_ising", "xxz", "xxz_staggered"]

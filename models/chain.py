@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qep_tn.operators import Operator
+from qep_tn.hamiltonians.operators import Operator
 
 
 def windows(L: int, width: int, periodic: bool) -> list[tuple[int, ...]]:

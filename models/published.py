@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qep_tn.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.operators import X, Z
+from qep_tn.hamiltonians.sites import qubits
 from qep_tn.models.chain import parameter
-from qep_tn.operators import X, Z
-from qep_tn.sites import qubits
 
 
 def ten_qubits() -> Hamiltonian:

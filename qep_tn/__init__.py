@@ -1,19 +1,26 @@
 """Quantum equilibrium propagation on tensor networks: gradients for every coupling of a long quantum chain."""
 
 from qep_tn import models
-from qep_tn._version import __version__
-from qep_tn.hamiltonian import Hamiltonian
-from qep_tn.losses import Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
-from qep_tn.mps import MPS
-from qep_tn.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
-from qep_tn.propagation import DegenerateGroundStateWarning, Gradient, gradient, response_matrix
-from qep_tn.sites import Site, boson, bosons, qubit, qubits, spin, spins
-from qep_tn.solvers import ExactDiagonalization, FreeFermion, GroundState, NumbaDMRG, QuimbDMRG, TenpyDMRG
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient, response_matrix
+from qep_tn.gradients.losses import Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
+from qep_tn.hamiltonians.sites import Site, boson, bosons, qubit, qubits, spin, spins
+from qep_tn.solvers.exact import ExactDiagonalization
+from qep_tn.solvers.free_fermion import FreeFermion
+from qep_tn.solvers.numba_dmrg import NumbaDMRG
+from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.quimb_dmrg import QuimbDMRG
+from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
+from qep_tn.states.ground_state import GroundState
+from qep_tn.states.mps import MPS
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, extrapolate, finite_size_scaling
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
+
+__version__ = "0.1.0"
 
 __all__ = [
     "MPS",
@@ -40,6 +47,7 @@ __all__ = [
     "Sensitivity",
     "Site",
     "Sm",
+    "Solver",
     "Sp",
     "Sx",
     "Sy",

@@ -23,10 +23,10 @@ import typer
 from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:  # what takes long to import is imported when it is needed: help and mistakes answer at once
-    from qep_tn.config import AccuracySection, Config
-    from qep_tn.hamiltonian import Hamiltonian
-    from qep_tn.operators import Operator
-    from qep_tn.results import RunFolder
+    from qep_tn.configuration.keys import AccuracySection, Config
+    from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+    from qep_tn.hamiltonians.operators import Operator
+    from qep_tn.runs.folder import RunFolder
     from qep_tn.solvers.protocol import Solver
     from qep_tn.tasks.boundary import Boundary
     from qep_tn.tasks.finite_size import Scaling
@@ -80,13 +80,13 @@ def gradient(
 ) -> None:
     """Gradient of an objective with respect to every coupling."""
     with _run("gradient", config, overrides, solver, out, resume) as run:
-        from qep_tn import propagation
-        from qep_tn.history import History
-        from qep_tn.report import gradient_summary, gradient_table
+        from qep_tn.descent.table import History
+        from qep_tn.gradients.gradient import gradient as take_gradient
+        from qep_tn.tasks.report import gradient_summary, gradient_table
 
         history = History(run.H)
         began = time.perf_counter()
-        g = propagation.gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
+        g = take_gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
         seconds = time.perf_counter() - began
         history.add(run.theta, g, np.ones(len(run.H.couplings), bool), seconds)
         run.folder.save(history.dataset(), [g.free], {"step": len(history)})
@@ -105,7 +105,7 @@ def explore(
 ) -> None:
     """Walk through the phase diagram along the gradient of an objective."""
     with _run("explore", config, overrides, solver, out, resume) as run:
-        from qep_tn.plots import plot_run
+        from qep_tn.figures.run import plot_run
         from qep_tn.tasks.explore import explore_phases, plan_walk
 
         section = run.config.explore
@@ -139,8 +139,8 @@ def sensitivity(
 ) -> None:
     """Two points of a parameter between which an observable changes fastest."""
     with _run("sensitivity", config, overrides, solver, out, resume) as run:
-        from qep_tn.config import scanned_points
-        from qep_tn.plots import plot_run
+        from qep_tn.configuration.build import scanned_points
+        from qep_tn.figures.run import plot_run
         from qep_tn.tasks.sensitivity import optimize_sensitivity
 
         section = run.config.sensitivity
@@ -168,9 +168,9 @@ def boundary(
 ) -> None:
     """Follow phase boundaries through a plane of two parameters."""
     with _run("boundary", config, overrides, solver, out, resume) as run:
-        from qep_tn.plots import plot_run
-        from qep_tn.report import boundary_table
+        from qep_tn.figures.run import plot_run
         from qep_tn.tasks.boundary import boundary_plane
+        from qep_tn.tasks.report import boundary_table
 
         section = run.config.boundary
         if section.plane is None:
@@ -202,9 +202,8 @@ def boundary(
 
 def _check_scan(run: _Run, plane: tuple[str, str]) -> None:
     """Raise ValueError for a scan of a variable that there is none of, or of parameters that cannot be recorded."""
-    from qep_tn.plane_window import checked_window
-    from qep_tn.scan_history import taken_names
-    from qep_tn.solvers import FreeFermion
+    from qep_tn.ridges.grid import taken_names
+    from qep_tn.ridges.plane import checked_window
 
     section = run.config.boundary
     if section.scan is None:
@@ -213,14 +212,14 @@ def _check_scan(run: _Run, plane: tuple[str, str]) -> None:
     if section.scan_variable == "observable":
         if run.observable is None:
             raise ValueError("scan_variable: 'observable', but there is none; give observable, or 'entropy'")
-    elif isinstance(run.solver, FreeFermion):
-        raise ValueError(f"scan_variable: free_fermion has no {section.scan_variable}; take another solver")
+    elif not run.solver.has_overlaps:
+        raise ValueError(f"scan_variable: {run.config.solver.name} has no {section.scan_variable}; take another solver")
 
 
 def _scan(run: _Run, plane: tuple[str, str], shape: tuple[int, int]) -> int:
     """The scan behind a trace, in a folder of its own within the run's. Returns how many points did not converge."""
-    from qep_tn.results import RunFolder
-    from qep_tn.scan_history import SCAN
+    from qep_tn.ridges.grid import SCAN
+    from qep_tn.runs.folder import RunFolder
     from qep_tn.tasks.phase_diagram import phase_diagram
 
     section = run.config.boundary
@@ -241,7 +240,7 @@ def _scan(run: _Run, plane: tuple[str, str], shape: tuple[int, int]) -> int:
 
 def _traced(run: _Run, plane: tuple[str, str], settings: Mapping[str, Any]) -> Boundary | Scaling:
     """The boundaries of one chain, or of several lengths."""
-    from qep_tn import config as build
+    from qep_tn.configuration import build
     from qep_tn.tasks.boundary import trace_boundary
     from qep_tn.tasks.finite_size import finite_size_scaling
 
@@ -265,15 +264,15 @@ def verify(
 ) -> None:
     """Every solver beside exact diagonalization on a short chain of the model, or the one that is named."""
     with _run("verify", config, overrides, solver, out, resume) as run:
-        from qep_tn.report import verification_summary
-        from qep_tn.solvers import FreeFermion
         from qep_tn.tasks import verify as task
+        from qep_tn.tasks.report import verification_summary
 
         settings = run.config.solver
         solvers = None if settings.name == "auto" else (run.solver,)
-        if isinstance(run.solver, FreeFermion):
-            run.solver.ground_state(run.H, run.theta)  # refuses at once what it cannot take
         verification = task.verify(run.H, run.theta, run.loss, solvers=solvers, seed=settings.seed)
+        refused = next((row.note for row in verification.rows if row.quantity == "all"), "")
+        if solvers is not None and refused:
+            raise ValueError(refused)
         run.folder.write_summary(verification_summary(verification))
         print(verification.table(), f"results in {run.folder.path}", sep="\n")
         if not verification.passed:
@@ -283,7 +282,7 @@ def verify(
 @app.command()
 def plot(folder: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's folder.")]) -> None:
     """Redraw the figures of a run from its folder."""
-    from qep_tn.plots import plot_run
+    from qep_tn.figures.run import plot_run
 
     with _foreign_files(folder):
         for file in plot_run(folder):
@@ -321,8 +320,8 @@ def _run(
     verb: str, file: Path, overrides: list[str] | None, solver: str | None, out: Path | None, resume: bool
 ) -> Iterator[_Run]:
     """Build what a configuration describes, open the run's folder, and close it whatever happens in between."""
-    from qep_tn import config as build
-    from qep_tn.config_file import load, to_toml
+    from qep_tn.configuration import build
+    from qep_tn.configuration.toml_file import load, to_toml
 
     config = load(file, overrides or (), solver)
     try:
@@ -335,7 +334,7 @@ def _run(
         chosen = build.solver(config, H)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    from qep_tn.results import RunFolder, versions
+    from qep_tn.runs.folder import RunFolder, versions
 
     path = out or Path("runs") / f"{file.stem}-{verb}"
     with _foreign_files(path):

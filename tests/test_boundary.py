@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import qep_tn as qt
 from qep_tn import X, Z
-from qep_tn.boundary_history import STOPS
-from qep_tn.results import RunFolder, load
-from qep_tn.ridge import Sample, find_peak
-from qep_tn.solvers.exact import StateVector
-from qep_tn.solvers.protocol import GroundState
-from qep_tn.state_file import read_states
+from qep_tn.ridges.peak import Sample, find_peak
+from qep_tn.ridges.points import STOPS
+from qep_tn.runs.folder import RunFolder, load
+from qep_tn.runs.state_file import read_states
+from qep_tn.states.ground_state import GroundState
+from qep_tn.states.state_vector import StateVector
 
 WINDOW = {"g_x": (0.0, 3.2), "g_zz": (0.2, 2.0)}
 

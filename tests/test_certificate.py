@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 import qep_tn as qt
-from qep_tn import X, Y, Z, windowed_manifold
-from qep_tn.certificate import response_residual
-from qep_tn.hamiltonian import sparse_matrix
+from qep_tn import X, Y, Z
+from qep_tn.gradients import window
+from qep_tn.gradients.nudge import Nudge
+from qep_tn.gradients.operator_bases import with_operator
+from qep_tn.gradients.residual import response_residual
+from qep_tn.hamiltonians.hamiltonian import sparse_matrix
+from qep_tn.hamiltonians.mpo import of_one_type
+from qep_tn.hamiltonians.sites import qubit, spin
 from qep_tn.kernels import residual_overlap
-from qep_tn.mpo import of_one_type
-from qep_tn.mps import MPS
-from qep_tn.nudging import Nudge
-from qep_tn.operator_bases import with_operator
-from qep_tn.sites import qubit, spin
+from qep_tn.states.mps import MPS
 
 SOLVERS = [qt.NumbaDMRG(), qt.QuimbDMRG(), pytest.param(qt.TenpyDMRG(), marks=pytest.mark.slow)]
 ALL = pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: type(solver).__name__)
@@ -173,7 +174,7 @@ def test_distant_products_of_two_to_four_operators_equal_linear_response(chain, 
 
 
 def test_a_manifold_that_cannot_see_the_nudge_is_found_out(monkeypatch):
-    monkeypatch.setattr(windowed_manifold, "with_operator", lambda state, *_: state)
+    monkeypatch.setattr(window, "with_operator", lambda state, *_: state)
     H, theta = distant_pair(40, 0.0)
     result = qt.gradient(H, theta, qt.Expectation(Z(10) * Z(30)), solver=qt.NumbaDMRG())
     assert abs(result.gradient["c"]) < 0.1  # exact: 0.5

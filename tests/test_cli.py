@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from qep_tn.cli import main
-from qep_tn.results import load
+from qep_tn.runs.folder import load
 
 CONFIG = """\
 [model]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qep_tn import config as build
-from qep_tn.config_file import load, to_toml
-from qep_tn.losses import Magnitude
-from qep_tn.operators import X
-from qep_tn.solvers import ExactDiagonalization, FreeFermion, NumbaDMRG, QuimbDMRG, TenpyDMRG
+from qep_tn import ExactDiagonalization, FreeFermion, NumbaDMRG, QuimbDMRG, TenpyDMRG
+from qep_tn.configuration import build
+from qep_tn.configuration.toml_file import load, to_toml
+from qep_tn.gradients.losses import Magnitude
+from qep_tn.hamiltonians.operators import X
 
 MODEL = '[model]\nname = "cluster_ising"\n'
 PARAMETERS = "[parameters]\ng_x = 1.5\ng_zz = 0.5\ng_zxz = 1\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qep_tn.cli import main
-from qep_tn.results import load
+from qep_tn.runs.folder import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

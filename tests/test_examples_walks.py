@@ -9,7 +9,7 @@ import pytest
 from examples import boundary_128, compare_with_exact, explore_10, explore_128, finite_size
 from qep_tn.cli import main
 from qep_tn.models.published import ten_qubits
-from qep_tn.results import load
+from qep_tn.runs.folder import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FAST = "solver.name=free_fermion"  # the examples' chains are exactly solvable

@@ -8,16 +8,16 @@ from scipy.optimize import minimize, minimize_scalar
 from test_optimizers import textbook
 
 from qep_tn import models
-from qep_tn.hamiltonian import Hamiltonian
-from qep_tn.losses import Expectation, FunctionLoss, Magnitude
-from qep_tn.operators import X, Z
-from qep_tn.optimizers import OPTIMIZERS
-from qep_tn.propagation import DegenerateGroundStateWarning
-from qep_tn.results import RunFolder, load
-from qep_tn.sites import qubits
+from qep_tn.descent import walk as walk_task
+from qep_tn.descent.update_rules import OPTIMIZERS
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning
+from qep_tn.gradients.losses import Expectation, FunctionLoss, Magnitude
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.operators import X, Z
+from qep_tn.hamiltonians.sites import qubits
+from qep_tn.runs.folder import RunFolder, load
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
-from qep_tn.tasks import walk as walk_task
 from qep_tn.tasks.explore import explore_phases
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "reference" / "phase_exploration_run1"
@@ -178,7 +178,7 @@ def test_walk_killed_between_the_files_of_a_save_resumes_alike(tmp_path, monkeyp
             raise KeyboardInterrupt
         replace(target, write)
 
-    monkeypatch.setattr("qep_tn.results._replace", killed)
+    monkeypatch.setattr("qep_tn.runs.folder._replace", killed)
     with pytest.raises(KeyboardInterrupt):
         walk(tmp_path / "cut")
     monkeypatch.undo()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qep_tn.expressions import OPERATORS, parse_loss, parse_operator
-from qep_tn.losses import Expectation, Magnitude
-from qep_tn.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z
+from qep_tn.expressions.operators_and_losses import OPERATORS, parse_loss, parse_operator
+from qep_tn.gradients.losses import Expectation, Magnitude
+from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z
 
 PYTHON = {"X": X, "Y": Y, "Z": Z, "Number": Number, "Sx": Sx, "Sy": Sy, "Sz": Sz, "Sp": Sp, "Sm": Sm}
 PYTHON |= {"Create": Create, "Destroy": Destroy, "L": 6, "sum": sum, "range": range}

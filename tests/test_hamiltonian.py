@@ -11,8 +11,8 @@ from tenpy.networks.terms import TermList
 
 import qep_tn as qt
 from qep_tn import X, Y, Z
-from qep_tn.mpo import energy_and_variance
-from qep_tn.mps import MPS
+from qep_tn.hamiltonians.mpo import energy_and_variance
+from qep_tn.states.mps import MPS
 
 FAMILIES = [
     lambda rng: random_cluster_ising("cluster", 7, rng),

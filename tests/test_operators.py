@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qep_tn import Create, Destroy, Number, Operator, Sm, Sp, X, Y, Z, bosons, qubits, spins
-from qep_tn.hamiltonian import sparse_matrix
-from qep_tn.operators import expand, is_hermitian, local_strength
+from qep_tn.hamiltonians.hamiltonian import sparse_matrix
+from qep_tn.hamiltonians.operators import expand, is_hermitian, local_strength
 
 SITES = qubits(3)
 paulis = st.builds(lambda kind, site: kind(site), st.sampled_from([X, Y, Z]), st.integers(0, 2))

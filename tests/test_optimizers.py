@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qep_tn.constraints import parse_constraint
-from qep_tn.hamiltonian import Hamiltonian
-from qep_tn.operators import X, Z
-from qep_tn.optimizers import UPDATES
-from qep_tn.parallel import map_in_processes
-from qep_tn.region import Region, nearest_point
-from qep_tn.sites import qubits
+from qep_tn.descent.feasible_set import Region, nearest_point
+from qep_tn.descent.update_rules import UPDATES
+from qep_tn.expressions.constraints import parse_constraint
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.operators import X, Z
+from qep_tn.hamiltonians.sites import qubits
+from qep_tn.runs.executors import map_in_processes
 
 NAMES = ("g_x", "g_zz", "g_zxz")
 small = st.integers(-3, 3)

@@ -10,10 +10,13 @@ from chains import PHASES, random_long_range, random_three_body
 from scipy.linalg import eigh
 
 import qep_tn as qt
-from qep_tn import X, Z, boundary_plots, scan_plots
+from qep_tn import X, Z
 from qep_tn.cli import main
-from qep_tn.results import RunFolder, load
+from qep_tn.figures import boundary
+from qep_tn.figures import scan as maps
+from qep_tn.runs.folder import RunFolder, load
 from qep_tn.solvers.excited import first_excited
+from qep_tn.states.ground_state import SolveStatus
 
 AXES, WINDOW = ("g_x", "g_zz"), {"g_x": (0.6, 2.4), "g_zz": (0.2, 1.1)}
 OBSERVABLES = {"xx": X(2) * X(5), "order": Z(1) * Z(6)}
@@ -177,9 +180,9 @@ def test_resumed_scan_ends_as_the_uninterrupted_one_to_the_last_bit(tmp_path, mo
 
 def test_a_gap_that_did_not_converge_counts_in_the_summary(tmp_path, monkeypatch):
     def unconverged(*arguments):
-        return replace(first_excited(*arguments), converged=False)
+        return replace(first_excited(*arguments), status=SolveStatus.NO_EIGENSTATE)
 
-    monkeypatch.setattr("qep_tn.tasks.phase_diagram.first_excited", unconverged)
+    monkeypatch.setattr("qep_tn.solvers.excited.first_excited", unconverged)
     run = RunFolder.create(tmp_path / "run")
     _, _, found = scan(6, gap=True, shape=(2, 2), observables={}, solver=qt.NumbaDMRG(), run=run)
     run.close()
@@ -239,14 +242,14 @@ def config(tmp_path, monkeypatch):
 
 def test_boundary_is_drawn_on_its_scan(config, monkeypatch):
     drawn = []
-    monkeypatch.setattr("qep_tn.plots.plot_run", drawn.append)
+    monkeypatch.setattr("qep_tn.figures.run.plot_run", drawn.append)
     assert main(["boundary", "plane.toml", "--out", "run"]) == 0
     assert drawn == [Path("run")] * 2  # the trace alone, and on its scan
     found = load("run/scan")
     assert found.sizes == {"g_x": 5, "g_zz": 4}
     assert found["observable"].dims == AXES
-    values = scan_plots.behind_trace(Path("run"), "entropy")
-    with_map, without = (boundary_plots.boundaries(load("run"), scan=values) for values in (values, None))
+    values = maps.behind_trace(Path("run"), "entropy")
+    with_map, without = (boundary.boundaries(load("run"), scan=values) for values in (values, None))
     assert len(with_map.axes) == 2  # one is the colour bar
     assert len(without.axes) == 1
     np.testing.assert_array_equal(with_map.axes[0].collections[0].get_array(), found["entropy"].values.T)
@@ -265,7 +268,7 @@ def test_figures_of_a_trace_and_of_a_scan_are_drawn_from_their_folders(config, m
 @pytest.mark.parametrize("variable", ["entropy", "fidelity_susceptibility", "xx"])
 def test_map_has_the_value_of_a_point_where_the_point_is(variable):
     _, _, found = scan(shape=(6, 4))
-    figure = scan_plots.figures(found)[variable]
+    figure = maps.figures(found)[variable]
     figure.draw_without_rendering()
     ax, bar = figure.axes
     (mesh,) = ax.collections
@@ -280,7 +283,7 @@ def test_map_has_the_value_of_a_point_where_the_point_is(variable):
 def test_map_leaves_out_what_is_not_finite():
     _, _, found = scan(shape=(6, 4))
     found["fidelity_susceptibility"][2, 1] = np.inf  # of orthogonal states
-    figure = scan_plots.figures(found)["fidelity_susceptibility"]
+    figure = maps.figures(found)["fidelity_susceptibility"]
     figure.draw_without_rendering()
     assert figure.axes[0].collections[0].get_array().mask.sum() == 1
 
@@ -293,7 +296,7 @@ def test_interrupted_scan_behind_a_trace_is_resumed(config, capsys, monkeypatch)
         return solve(self, *args, **options)
 
     monkeypatch.setattr(qt.ExactDiagonalization, "ground_state", counted)
-    monkeypatch.setattr("qep_tn.plots.plot_run", lambda folder: [])
+    monkeypatch.setattr("qep_tn.figures.run.plot_run", lambda folder: [])
     assert main(["boundary", "plane.toml", "--out", "whole"]) == 0
     total = len(calls)
 

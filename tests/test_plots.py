@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 import qep_tn as qt
-from qep_tn import plots
-from qep_tn.exact_phases import PARAMETERS, PHASES, boundaries, phase
-from qep_tn.results import RunFolder
+from qep_tn.figures import style, walk
+from qep_tn.figures.run import plot_run
+from qep_tn.models.cluster_ising_phases import PARAMETERS, PHASES, boundaries, phase
+from qep_tn.runs.folder import RunFolder
 
 MOMENTA = np.linspace(-np.pi, np.pi, 20_001)
 coupling = st.floats(-3, 3)
@@ -76,20 +77,20 @@ def run_dir(tmp_path, request):
 
 
 def test_every_figure_of_a_run_is_drawn_as_pdf_and_png(run_dir):
-    files = plots.plot_run(run_dir)
+    files = plot_run(run_dir)
     assert [file.name for file in files] == ["progress.pdf", "progress.png", "walk.pdf", "walk.png"]
     for file in files:
         if file.suffix == ".png":
             height, width, _ = imread(file).shape
-            assert width == round(300 * plots.COLUMN_WIDTH)
+            assert width == round(300 * style.COLUMN_WIDTH)
             assert 600 < height < 1800
         else:
             assert file.read_bytes().startswith(b"%PDF")
 
 
 def test_redrawing_gives_the_same_files(run_dir):
-    first = [file.read_bytes() for file in plots.plot_run(run_dir)]
-    assert [file.read_bytes() for file in plots.plot_run(run_dir)] == first
+    first = [file.read_bytes() for file in plot_run(run_dir)]
+    assert [file.read_bytes() for file in plot_run(run_dir)] == first
 
 
 def test_several_walks_are_all_drawn(run_dir):
@@ -99,23 +100,23 @@ def test_several_walks_are_all_drawn(run_dir):
     together = xr.concat([each.reindex(step=whole["step"]) for each in walks], dim="start", join="exact")
     flags = together["trustworthy"].astype(float).fillna(-1).astype(np.int8)
     together.assign(trustworthy=flags).to_netcdf(run_dir / "history.nc", engine="h5netcdf")
-    assert "walk.png" in [file.name for file in plots.plot_run(run_dir)]
+    assert "walk.png" in [file.name for file in plot_run(run_dir)]
     history = xr.load_dataset(run_dir / "history.nc", engine="h5netcdf")
-    ax = plots.walk(history, ("g_x", "g_zz"), model="cluster_ising").axes[0]
+    ax = walk.walk(history, ("g_x", "g_zz"), model="cluster_ising").axes[0]
     assert len(ax.collections[0].get_offsets()) == 30 + 20 + 30
-    loss = plots.progress(history).axes[0]
+    loss = walk.progress(history).axes[0]
     drawn = {tuple(line.get_ydata()) for line in loss.lines}
     assert drawn == {tuple(each["loss"].values) for each in walks}
 
 
 def test_walk_is_drawn_before_the_run_has_a_summary(run_dir):
     (run_dir / "summary.json").unlink()
-    assert "walk.png" in [file.name for file in plots.plot_run(run_dir)]
+    assert "walk.png" in [file.name for file in plot_run(run_dir)]
 
 
 def test_no_text_of_the_walk_overlaps_the_path_or_other_text(run_dir):
     history = xr.load_dataset(run_dir / "history.nc", engine="h5netcdf")
-    figure = plots.walk(history, ("g_x", "g_zz"), model="cluster_ising")
+    figure = walk.walk(history, ("g_x", "g_zz"), model="cluster_ising")
     figure.draw_without_rendering()
     ax = figure.axes[0]
     boxes = [text.get_window_extent() for text in ax.texts]
@@ -131,7 +132,7 @@ def test_no_text_of_the_walk_overlaps_the_path_or_other_text(run_dir):
 def test_phases_are_left_out_for_couplings_that_are_not_uniform(run_dir):
     history = xr.load_dataset(run_dir / "history.nc", engine="h5netcdf")
     history["g_zxz"] = ("step", "g_zxz_coupling"), np.random.default_rng(0).random((30, 4))
-    assert not plots.walk(history, ("g_x", "g_zz"), model="cluster_ising").axes[0].texts
+    assert not walk.walk(history, ("g_x", "g_zz"), model="cluster_ising").axes[0].texts
 
 
 @pytest.mark.parametrize(
@@ -139,12 +140,12 @@ def test_phases_are_left_out_for_couplings_that_are_not_uniform(run_dir):
     [("g_zz", "$g_{zz}$"), ("g", "$g$"), ("delta", r"$\delta$"), ("g_x_1", "$g_{x,1}$"), ("Jxy", r"$\mathrm{Jxy}$")],
 )
 def test_parameters_are_shown_as_mathematics(name, shown):
-    assert plots.symbol(name) == shown
+    assert style.symbol(name) == shown
 
 
 def test_folder_without_history_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"history\.nc does not exist; give the folder of a run"):
-        plots.plot_run(tmp_path)
+        plot_run(tmp_path)
 
 
 def test_a_sensitivity_run_has_figures_of_its_own(tmp_path):
@@ -155,6 +156,6 @@ def test_a_sensitivity_run_has_figures_of_its_own(tmp_path):
     )  # fmt: skip
     run.close()
     names = ["pair", "progress", "walk"]
-    files = plots.plot_run(tmp_path)
+    files = plot_run(tmp_path)
     assert [file.name for file in files] == [f"{name}.{suffix}" for name in names for suffix in ("pdf", "png")]
-    assert {imread(file).shape[1] for file in files if file.suffix == ".png"} == {round(300 * plots.COLUMN_WIDTH)}
+    assert {imread(file).shape[1] for file in files if file.suffix == ".png"} == {round(300 * style.COLUMN_WIDTH)}

@@ -12,7 +12,7 @@ import pytest
 import qep_tn as qt
 from benchmarks.table import markdown
 from qep_tn import X
-from qep_tn.config_file import load
+from qep_tn.configuration.toml_file import load
 from qep_tn.models import MODELS
 
 ROOT = Path(__file__).parents[1]

@@ -14,20 +14,23 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from qep_tn.mps import MPS
-from qep_tn.results import RunFolder, load
-from qep_tn.sites import qubits, spins
-from qep_tn.solvers.exact import StateVector
-from qep_tn.solvers.free_fermion import MajoranaState
-from qep_tn.solvers.protocol import GroundState
-from qep_tn.state_file import as_saved, read_states
+from qep_tn.hamiltonians.sites import qubits, spins
+from qep_tn.runs.folder import RunFolder, load
+from qep_tn.runs.state_file import read_states
+from qep_tn.states.ground_state import GroundState, SolveStatus
+from qep_tn.states.majorana import MajoranaState
+from qep_tn.states.mps import MPS
+from qep_tn.states.saved import as_saved
+from qep_tn.states.state_vector import StateVector
 
 SITES = qubits(6)
 
 
 def matrix_product_state(dtype=float):
     state = MPS.random(SITES, 5, seed=1, dtype=dtype)
-    return GroundState(-1.25, state, SITES, 1e-11, 1e-9, tuple(state.bond_dimensions), 4, False, "did not converge")
+    return GroundState(
+        -1.25, state, SITES, 1e-11, 1e-9, tuple(state.bond_dimensions), 4, SolveStatus.STILL_FALLING, "..."
+    )
 
 
 def state_vector():
@@ -118,7 +121,7 @@ def test_load_carries_the_summary(run):
 
 
 def test_run_is_logged_until_it_is_closed(run):
-    from qep_tn.results import logger
+    from qep_tn.runs.folder import logger
 
     logger.info("a first message")
     run.close()
@@ -229,7 +232,7 @@ import sys
 import numpy as np
 sys.path.insert(0, {tests!r})
 from test_results import history, matrix_product_state
-from qep_tn.results import RunFolder
+from qep_tn.runs.folder import RunFolder
 run = RunFolder.create({path!r}, "")
 for step in range(1, 10**6):
     run.save(history(step), [matrix_product_state()], {{"step": step, "theta": np.full(3, step)}})

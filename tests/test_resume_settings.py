@@ -17,10 +17,10 @@ from scipy.interpolate import CubicSpline
 
 import qep_tn as qt
 from qep_tn import X, Z
-from qep_tn.fingerprint import fingerprint, solver_settings
+from qep_tn.hamiltonians.sites import Site
 from qep_tn.models import cluster_ising, transverse_field_ising
-from qep_tn.results import RunFolder
-from qep_tn.sites import Site
+from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.settings_check import fingerprint, solver_settings
 from qep_tn.tasks.finite_size import finite_size_scaling
 
 EXACT, GAUSSIAN = qt.ExactDiagonalization(), qt.FreeFermion()

@@ -7,7 +7,7 @@ import pytest
 
 import qep_tn as qt
 from qep_tn import X, Z
-from qep_tn.results import RunFolder, load
+from qep_tn.runs.folder import RunFolder, load
 
 
 def sensitivity_at(H, theta, points):

@@ -15,7 +15,7 @@ from chains import (
 
 import qep_tn as qt
 from qep_tn import X, Y, Z
-from qep_tn.hamiltonian import sparse_matrix
+from qep_tn.hamiltonians.hamiltonian import sparse_matrix
 
 DMRG = [qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()]
 FAMILIES = {

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from qep_tn.hamiltonian import Hamiltonian
-from qep_tn.losses import Expectation
-from qep_tn.operators import X, Y, Z
-from qep_tn.sites import qubits
+from qep_tn.gradients.losses import Expectation
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.operators import X, Y, Z
+from qep_tn.hamiltonians.sites import qubits
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
-from qep_tn.solvers.protocol import GroundState
+from qep_tn.states.ground_state import GroundState
 from qep_tn.tasks.verify import Row, Verification, verify
 
 L = 5

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonian import Hamiltonian
-from qep_tn.operators import Product
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.operators import Product
 
 _LARGEST_TABLE = 2**14  # entries: all states of 14 qubits, a hundredth of a second
 # Of the sum of all coefficients: the products of long range that a table may leave out. It misses the lowest energy

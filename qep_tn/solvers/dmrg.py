@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.mpo import energy_and_variance
-from qep_tn.mps import MPS
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.solvers.product_starts import ProductStarts, product_starts, rests_in_product_states
-from qep_tn.solvers.protocol import GroundState
+from qep_tn.solvers.protocol import Nudging, Solver
+from qep_tn.states.ground_state import GroundState, SolveStatus
+from qep_tn.states.mps import MPS
 
 _KICKS = (0.3, 0.1, 0.03)
 _RESCUES = (0.1, 0.1, 0.1)  # kicks for sweeps that come to rest, or creep, where the energy variance is too large
@@ -33,7 +34,7 @@ class Sweeper(Protocol):
 
 
 @dataclass(frozen=True)
-class DMRGSettings:
+class DMRGSettings(Solver):
     """Settings of a DMRG solver.
 
     max_bond: largest bond dimension.
@@ -58,10 +59,6 @@ class DMRGSettings:
         if not isinstance(self.max_sweeps, int) or self.max_sweeps <= len(_KICKS) + 1:
             raise ValueError(f"max_sweeps = {self.max_sweeps}: at least {len(_KICKS) + 2} sweeps are needed")
 
-    def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
-        """The ground state; see `Solver`."""
-        raise NotImplementedError
-
     @property
     def schmidt_cutoff(self) -> float:
         """The cutoff in force."""
@@ -77,6 +74,20 @@ class DMRGSettings:
     def with_cutoff(self, cutoff: float) -> Self:
         """The same settings with this cutoff, unless the user chose one."""
         return self if self.cutoff is not None else replace(self, cutoff=cutoff)
+
+    def resolving(self, rtol: float, scheme: str, length: int, auto: bool) -> Self:
+        """The same settings with the cutoff that a gradient of this relative error needs."""
+        return self.with_cutoff(self.cutoff_for(rtol, scheme, length) if auto else 1e-3 * rtol)
+
+    @property
+    def expectation_error(self) -> float:
+        """Measured, up to 0.05 of the Schmidt cutoff."""
+        return 0.05 * self.schmidt_cutoff
+
+    @property
+    def energy_error(self) -> float:
+        """Measured, up to 15 times the cutoff squared."""
+        return 15 * self.schmidt_cutoff**2
 
     def with_finer_cutoff(self, factor: float) -> Self:
         """The same settings with a cutoff smaller by a factor."""
@@ -95,6 +106,8 @@ class DMRGSettings:
 
 class LibraryDMRG(DMRGSettings):
     """DMRG by a library that sweeps when asked to."""
+
+    nudging: ClassVar[Nudging] = Nudging.SWEPT
 
     def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
         raise NotImplementedError
@@ -151,7 +164,7 @@ class LibraryDMRG(DMRGSettings):
         message = (doubt or "converged") if converged else (
             f"the energy still changed by {change:.1e} in sweep {sweeps}; raise max_sweeps or energy_tolerance"
         )  # fmt: skip
-        return self._result(H, theta, sweeper.state(), truncation, sweeps, converged and not doubt, message)
+        return self._result(H, theta, sweeper.state(), truncation, sweeps, status_of(converged, doubt), message)
 
     def _cold_start(self, H: Hamiltonian, theta: Theta, products: ProductStarts | None) -> MPS:
         """The best of several starts: the product state that the local fields favour, and two random MPS; and, where
@@ -183,28 +196,42 @@ class LibraryDMRG(DMRGSettings):
 
     def grow(self, H: Hamiltonian, theta: Theta, start: GroundState) -> GroundState:
         """One two-site sweep from `start`."""
-        assert isinstance(start.state, MPS)
-        sweeper = self._two_site(H, theta, start.state, self.schmidt_cutoff, cold=False)
+        sweeper = self._two_site(H, theta, start.mps, self.schmidt_cutoff, cold=False)
         _, truncation = sweeper.sweep()
-        return self._result(H, theta, sweeper.state(), truncation, 1, False, "one sweep only")
+        return self._result(H, theta, sweeper.state(), truncation, 1, SolveStatus.UNFINISHED, "one sweep only")
 
     def sweeps(self, H: Hamiltonian, theta: Theta, start: GroundState) -> Iterator[GroundState]:
         """One-site sweeps at the bond dimensions of `start`, without end; yields after each."""
-        assert isinstance(start.state, MPS)
-        sweeper = self._one_site(H, theta, start.state)
+        sweeper = self._one_site(H, theta, start.mps)
         count = 0
         while True:
             sweeper.sweep()
             count += 1
-            yield self._result(H, theta, sweeper.state(), start.truncation_error, count, False, "sweeping")
+            yield self._result(
+                H, theta, sweeper.state(), start.truncation_error, count, SolveStatus.UNFINISHED, "sweeping"
+            )
 
     def _result(
-        self, H: Hamiltonian, theta: Theta, state: MPS, truncation: float, sweeps: int, converged: bool, message: str
+        self,
+        H: Hamiltonian,
+        theta: Theta,
+        state: MPS,
+        truncation: float,
+        sweeps: int,
+        status: SolveStatus,
+        message: str,
     ) -> GroundState:
         energy, variance = energy_and_variance(H.mpo.fill_blocks(H.coefficients(theta)), state.packed)
         return GroundState(
-            energy, state, H.sites, variance, truncation, tuple(state.bond_dimensions), sweeps, converged, message
+            energy, state, H.sites, variance, truncation, tuple(state.bond_dimensions), sweeps, status, message
         )
+
+
+def status_of(converged: bool, doubt: str) -> SolveStatus:
+    """Of a search whose energy has come to rest or not, and why there may be a lower state yet."""
+    if not converged:
+        return SolveStatus.STILL_FALLING
+    return SolveStatus.LOWER_MAY_EXIST if doubt else SolveStatus.CONVERGED
 
 
 def variance_is_small(coefficients: NDArray, variance: float, discarded: float, limit: float = 1e4) -> bool:

@@ -4,59 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, LinearOperator, cg, eigsh
 
-from qep_tn.hamiltonian import Hamiltonian, Theta, sparse_matrix
-from qep_tn.operators import Operator, Product
-from qep_tn.sites import Sites
-from qep_tn.solvers.protocol import GroundState
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta, sparse_matrix
+from qep_tn.hamiltonians.operators import Operator, Product
+from qep_tn.solvers.protocol import Solver
+from qep_tn.states.ground_state import GroundState
+from qep_tn.states.state_vector import StateVector
 
 LARGEST_DIMENSION = 2**20  # a Lanczos basis of twenty vectors then takes 160 MB
 _DENSE_DIMENSION = 256  # below it the full spectrum is faster
 _DENSE_AT_NEED = 4096  # up to which the full spectrum takes less than a minute
 
 
-@dataclass(frozen=True, eq=False)
-class StateVector:
-    """A normalised state as one vector, site 0 the most significant."""
-
-    sites: Sites
-    vector: NDArray
-
-    def product_expectations(self, products: tuple[Product, ...]) -> NDArray:
-        """Expectation of each product of one-site operators."""
-        return self.matrix_elements(self.vector, products)
-
-    def matrix_elements(self, bra: NDArray, products: tuple[Product, ...]) -> NDArray:
-        """<bra|product|self> of each product of one-site operators."""
-        bra = bra.conj()
-        values = np.array([bra @ self._applied(product) for product in products])
-        return values.real.copy() if np.iscomplexobj(values) and not values.imag.any() else values
-
-    def overlap(self, other: StateVector) -> complex:
-        """<other|self>."""
-        return complex(np.vdot(other.vector, self.vector))
-
-    def _applied(self, product: Product) -> NDArray:
-        tensor = self.vector
-        dimensions = [site.dimension for site in self.sites]
-        for site, names in product:
-            shaped = tensor.reshape(int(np.prod(dimensions[:site])), dimensions[site], -1)
-            tensor = np.matmul(self.sites[site].matrix(names), shaped)  # out [in], l [in] r -> l out r
-        return tensor.reshape(-1)
-
-
 @dataclass(frozen=True)
-class ExactDiagonalization:
+class ExactDiagonalization(Solver):
     """Exact ground states of up to 20 qubits (dimension 2^20), by implicitly restarted Lanczos.
 
     seed: of the random start vector.
     """
 
     seed: int = 0
+    linear_response: ClassVar[bool] = True
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """The ground state and the gap above it; `start` only speeds the search up.
@@ -99,7 +72,7 @@ class ExactDiagonalization:
             vector = start.state.vector + 1e-3 * vector
         return vector
 
-    def linear_response(
+    def perturbed_expectations(
         self, H: Hamiltonian, theta: Theta, free: GroundState, perturbation: Operator, products: tuple[Product, ...]
     ) -> tuple[NDArray, float]:
         """d<product>/d beta at beta = 0 in the ground state of H(theta) + beta * perturbation.

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.mps import MPS
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.dmrg import DMRGSettings, Sweeper, variance_is_small
-from qep_tn.solvers.protocol import GroundState
+from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
+from qep_tn.states.ground_state import GroundState, SolveStatus
+from qep_tn.states.mps import MPS
 
 
 def first_excited(H: Hamiltonian, theta: Theta, ground: GroundState, settings: DMRGSettings) -> GroundState:
@@ -24,30 +25,39 @@ def first_excited(H: Hamiltonian, theta: Theta, ground: GroundState, settings: D
     discarded weight allows.
     Raises ValueError for a chain of fewer than three sites.
     """
-    assert isinstance(ground.state, MPS)
     coefficients = H.coefficients(theta)
     scale = float(np.abs(coefficients).sum()) or 1.0
     search = _Excited(
         settings.max_bond, settings.cutoff, settings.energy_tolerance, settings.max_sweeps, settings.seed,
-        ground.state, ground.energy + scale,
+        ground.mps, ground.energy + scale,
     )  # fmt: skip
     found = search.ground_state(H, theta)
     discarded = max(found.truncation_error, ground.truncation_error, search.schmidt_cutoff**2)
-    assert isinstance(found.state, MPS)
     if not variance_is_small(coefficients, found.energy_variance, discarded):
-        return replace(found, converged=False, message=_doubt(f"an energy variance of {found.energy_variance:.1e}"))
+        return _doubted(found, f"an energy variance of {found.energy_variance:.1e}")
     if (fidelity := found.fidelity(ground)) > _LEAK * discarded:
-        return replace(found, converged=False, message=_doubt(f"a fidelity of {fidelity:.1e} with the ground state"))
+        return _doubted(found, f"a fidelity of {fidelity:.1e} with the ground state")
     if found.energy < ground.energy - _LEAK * discarded * scale:
-        return replace(found, converged=False, message=_doubt("an energy below that of the ground state"))
+        return _doubted(found, "an energy below that of the ground state")
     return found
 
 
 _LEAK = 1e4  # discarded weights that add up along a chain and over the sweeps
 
 
-def _doubt(figure: str) -> str:
-    return f"the first excited state has {figure}; raise max_bond, or try another seed"
+def _doubted(found: GroundState, figure: str) -> GroundState:
+    message = f"the first excited state has {figure}; raise max_bond, or try another seed"
+    return replace(found, status=SolveStatus.NO_EIGENSTATE, message=message)
+
+
+def gap_above(H: Hamiltonian, theta: Theta, ground: GroundState, solver: Solver) -> tuple[float, bool]:
+    """The gap above a ground state, and whether it converged; NaN where neither the solver nor DMRG can tell."""
+    if ground.gap is not None:
+        return ground.gap, ground.converged
+    if not isinstance(solver, DMRGSettings):
+        return np.nan, False
+    second = first_excited(H, theta, ground, solver)
+    return second.energy - ground.energy, second.converged and ground.converged
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
@@ -23,11 +24,11 @@ from qep_tn.kernels import (
     packed_tensors,
     two_site_sweep,
 )
-from qep_tn.mpo import energy_and_variance
-from qep_tn.mps import MPS
-from qep_tn.solvers.dmrg import DMRGSettings, local_field_vectors, variance_is_small
+from qep_tn.solvers.dmrg import DMRGSettings, local_field_vectors, status_of, variance_is_small
 from qep_tn.solvers.product_starts import product_starts, reach_of_correlations, rests_in_product_states
-from qep_tn.solvers.protocol import GroundState
+from qep_tn.solvers.protocol import Nudging, T
+from qep_tn.states.ground_state import GroundState
+from qep_tn.states.mps import MPS
 
 # Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
 # with every update, so little is enough,
@@ -48,7 +49,6 @@ _COARSE_ERROR = 1e-4  # of the sum of all coefficients: what coarse sweeps leave
 _SAME_ENERGY = 1e-9  # of it: energies after the first stage that need not differ
 _PATIENCE = 12
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -62,6 +62,7 @@ class NumbaDMRG(DMRGSettings):
     """
 
     threads: int = 2
+    nudging: ClassVar[Nudging] = Nudging.WINDOW
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,7 +126,7 @@ class NumbaDMRG(DMRGSettings):
         state = search.state
         return GroundState(
             energy, state, H.sites, variance, search.truncation, tuple(state.bond_dimensions), search.sweeps,
-            search.converged and not doubt, message,
+            status_of(search.converged, doubt), message,
         )  # fmt: skip
 
     def _cold_start(
@@ -188,7 +189,7 @@ class NumbaDMRG(DMRGSettings):
         reach = reach_of_correlations(products.energies, found[0].energy, _SAME_ENERGY * scale)
         return found + self.map(coarse, others[: reach - 1]), products.doubt
 
-    def map(self, work: Callable[..., T], *arguments: list) -> list[T]:
+    def map(self, work: Callable[..., T], *arguments: Sequence) -> list[T]:
         """`work` done for each set of arguments, on two threads if the settings have them."""
         if self.threads == 1 or len(arguments[0]) < 2:
             return [work(*a) for a in zip(*arguments, strict=True)]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.sites import Sites
 from qep_tn.kernels import MeanField, anneal
-from qep_tn.mps import MPS
-from qep_tn.sites import Sites
 from qep_tn.solvers.configurations import basis_of, fits_in_a_table, lowest_configurations
+from qep_tn.states.mps import MPS
 
 # Bonds that products span, on average by weight, from where on a chain is no chain. A closed chain of range r has
 # r + 1, all pairs of equal weight have (L + 1) / 3.

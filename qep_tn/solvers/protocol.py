@@ -1,97 +1,93 @@
-"""What every solver returns, and the one verb that it answers to."""
+"""The one verb that every solver answers to, and what a solver says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Any, Protocol, overload, runtime_checkable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from typing import Any, ClassVar, Self, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.operators import Operator, Product, expand
-from qep_tn.sites import Sites
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator, Product
+from qep_tn.states.ground_state import GroundState
+
+T = TypeVar("T")
 
 
-class State(Protocol):
-    """A many-body state: `MPS`, `StateVector` or `MajoranaState`."""
+class Nudging(Enum):
+    """How nudged states are had, and compared with the free one."""
 
-    def product_expectations(self, products: tuple[Product, ...]) -> NDArray:
-        """Expectation value of each product of one-site operators."""
-
-
-@runtime_checkable
-class PureState(State, Protocol):
-    """A state that is kept as a vector of amplitudes: `MPS` or `StateVector`."""
-
-    def overlap(self, other: Any) -> complex:
-        """<other|self>."""
+    SOLVED = "each is a ground state of its own, exact"
+    ANALYTIC = "the solver knows the derivative itself, `Solver.gradient_of_expectations`"
+    SWEPT = "MPS that are swept in step, over the whole chain"
+    WINDOW = "MPS that differ from the free one in a window around the nudge"
 
 
-@dataclass(frozen=True)
-class GroundState:
-    """A ground state, and how far to trust it.
+class Solver:
+    """A frozen settings object with one verb, `ground_state`. A new solver needs nothing but that.
 
-    energy: in the Hamiltonian's own unit.
-    energy_variance: <H^2> - <H>^2; zero for an exact eigenstate.
-    truncation_error: largest discarded Schmidt weight of one update in the last two-site sweep; zero if exact.
-    bond_dimensions: of the bonds between sites; empty if the state is not an MPS.
-    converged, message: whether the solver met its tolerance; if not, what happened and the remedy.
-    gap: to the next level, where the solver knows it.
+    What follows the verb has defaults for an exact solver of small systems; others say here what they can do.
+
+    nudging: see `Nudging`. linear_response: whether a gradient may be had in the limit of no nudge.
+    has_overlaps: whether its states have overlaps and an entropy.
     """
 
-    energy: float
-    state: State = field(repr=False)
-    sites: Sites = field(repr=False)
-    energy_variance: float
-    truncation_error: float = 0.0
-    bond_dimensions: tuple[int, ...] = field(default=(), repr=False)
-    sweeps: int = 0
-    converged: bool = True
-    message: str = "converged"
-    gap: float | None = None
-
-    @overload
-    def expectation(self, operators: Operator) -> float: ...
-    @overload
-    def expectation(self, operators: Sequence[Operator]) -> NDArray: ...
-    def expectation(self, operators: Operator | Sequence[Operator]) -> float | NDArray:
-        """Expectation value of one Hermitian operator, or an array for a sequence of them.
-
-        Raises ValueError for an operator that is not Hermitian or does not fit the sites.
-        """
-        sequence = (operators,) if isinstance(operators, Operator) else tuple(operators)
-        for operator in sequence:
-            operator.check(self.sites, "expectation")
-        values = expectations(self.state, sequence)
-        return float(values[0]) if isinstance(operators, Operator) else values
-
-    def fidelity(self, other: GroundState) -> float:
-        """|<other|self>|^2. Raises ValueError for states of different kinds, or Gaussian ones."""
-        if not isinstance(self.state, PureState) or type(self.state) is not type(other.state):
-            kinds = f"{type(self.state).__name__} and {type(other.state).__name__}"
-            raise ValueError(f"no fidelity of {kinds}; compare two states of one DMRG or exact solver")
-        return abs(self.state.overlap(other.state)) ** 2
-
-
-def expectations(state: State, operators: Sequence[Operator]) -> NDArray:
-    """Real expectation values of operators that are known to be Hermitian."""
-    products, matrix = expand(operators)
-    return np.asarray((matrix @ state.product_expectations(products)).real, float)
-
-
-def settings_of(solver: Solver) -> dict[str, Any]:
-    """A solver's name and settings, for a summary."""
-    return {"name": type(solver).__name__, **(asdict(solver) if is_dataclass(solver) else {})}
-
-
-@runtime_checkable
-class Solver(Protocol):
-    """A frozen settings object with one verb."""
+    nudging: ClassVar[Nudging] = Nudging.SOLVED
+    linear_response: ClassVar[bool] = False
+    has_overlaps: ClassVar[bool] = True
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """The ground state of H(theta). `start`, of the same sites, is where the search begins.
 
         Raises ValueError if the solver cannot take the Hamiltonian.
         """
+        raise NotImplementedError
+
+    def nudge_strength(self, rtol: float, scheme: str, length: int) -> float:
+        """Of a nudge, relative to the energy scale: where rounding (1e-14 over the strength) and bias (its square, or
+        the strength itself if one-sided) meet.
+        """
+        return 3e-5 if scheme == "symmetric" else 1e-6
+
+    def resolving(self, rtol: float, scheme: str, length: int, auto: bool) -> Self:
+        """The same settings for gradients of this relative error; `auto` unless the nudge strength is given."""
+        return self
+
+    def with_cutoff(self, cutoff: float) -> Self:
+        """The same settings with this Schmidt cutoff, unless the user chose one, or there is none."""
+        return self
+
+    @property
+    def expectation_error(self) -> float:
+        """Of an expectation value, as far as it differs between neighbouring points, for an operator of unit norm."""
+        return 1e-12
+
+    @property
+    def energy_error(self) -> float:
+        """Of a ground energy, relative to the sum of the magnitudes of all coefficients."""
+        return 0.0
+
+    def map(self, work: Callable[..., T], *arguments: Sequence) -> list[T]:
+        """`work` done for each set of arguments, several at a time where the solver can."""
+        return [work(*a) for a in zip(*arguments, strict=True)]
+
+    def perturbed_expectations(
+        self, H: Hamiltonian, theta: Theta, free: GroundState, perturbation: Operator, products: tuple[Product, ...]
+    ) -> tuple[NDArray, float]:
+        """d<product>/d beta at beta = 0 in the ground state of H(theta) + beta * perturbation, and an error of the
+        state's derivative; if `linear_response`.
+        """
+        raise NotImplementedError
+
+    def gradient_of_expectations(
+        self, H: Hamiltonian, free: GroundState, products: tuple[Product, ...], weights: NDArray
+    ) -> NDArray:
+        """d(sum_p weights[p] <products[p]>)/d theta_k for all couplings; if `nudging` is ANALYTIC."""
+        raise NotImplementedError
+
+
+def settings_of(solver: Solver) -> dict[str, Any]:
+    """A solver's name and settings, for a summary."""
+    return {"name": type(solver).__name__, **(asdict(solver) if is_dataclass(solver) else {})}

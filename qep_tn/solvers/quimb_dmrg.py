@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.mps import MPS
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.dmrg import LibraryDMRG, Sweeper
+from qep_tn.states.mps import MPS
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from tenpy.networks.mpo import MPOGraph
 from tenpy.networks.site import Site as TenpySite
 from tenpy.networks.terms import TermList
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.mps import MPS
-from qep_tn.sites import Site, Sites
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.sites import Site, Sites
+from qep_tn.states.mps import MPS
 
 _LEAK = 1e-5  # amplitude outside the sector that counts as not converged, rather than as another sector
 

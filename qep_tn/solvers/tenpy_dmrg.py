@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.mps import MPS
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.dmrg import LibraryDMRG, Sweeper
+from qep_tn.states.mps import MPS
 
 # The environment changes with every two-site update, so few Lanczos steps are enough.
 _TWO_SITE: dict[str, Any] = {"lanczos_params": {"N_max": 5, "P_tol": 1e-16, "reortho": True}}

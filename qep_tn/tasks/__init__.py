@@ -1,1 +1,1 @@
-"""What a researcher asks of the library, one file a task."""
+"""What a researcher asks: one file a task."""

@@ -1,8 +1,8 @@
 """Trace phase boundaries: follow ridges of the QEP response through a plane of two parameters.
 
-A predictor goes along the ridge (`qep_tn.tracer`), a corrector moves across it to where the response is largest
-(`qep_tn.corrector`). The response is d<O>/dg of an observable O, or without one -d^2E/dg^2, that of the parameter's own
-operator to itself.
+A predictor goes along the ridge (`qep_tn.ridges.curve`), a corrector moves across it to where the response is largest
+(`qep_tn.ridges.line`). The response is d<O>/dg of an observable O, or without one -d^2E/dg^2, that of the parameter's
+own operator to itself.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from qep_tn.boundary_history import END, taken_names
-from qep_tn.corrector import Place, Plane, prepared
-from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.operators import Operator
-from qep_tn.plane_window import Window, checked_window
-from qep_tn.results import RunFolder
-from qep_tn.solvers.choice import default_solver
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator
+from qep_tn.ridges.curve import Stop, Trace
+from qep_tn.ridges.plane import CUTOFF, Place, Plane, Window, checked_window
+from qep_tn.ridges.points import END, taken_names
+from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
 from qep_tn.solvers.protocol import Solver, settings_of
-from qep_tn.tracer import Stop, Trace
+from qep_tn.solvers.registry import default_solver
 
 logger = logging.getLogger("qep_tn")
 
@@ -35,7 +34,7 @@ logger = logging.getLogger("qep_tn")
 class Boundary:
     """Traced boundaries.
 
-    history: dimensions `curve` and `point`, see `qep_tn.boundary_history.boundary_dataset`.
+    history: dimensions `curve` and `point`, see `qep_tn.ridges.points.boundary_dataset`.
     converged, message: whether every ground state of every point converged, and what was found.
     """
 
@@ -129,7 +128,8 @@ def boundary_plane(
     if not 0 < rtol < 1:
         raise ValueError(f"rtol = {rtol}: an accuracy in widths of the peak lies between 0 and 1")
     others = {name: value for name, value in theta.items() if name not in axes}
-    return Plane(H, others, axes, limits, observable, prepared(solver or default_solver(H), rtol), rtol)
+    solver = (solver or default_solver(H)).with_cutoff(CUTOFF * rtol)
+    return Plane(H, others, axes, limits, observable, solver, rtol)
 
 
 def plane_settings(plane: Plane) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 By default every step moves theta by a fixed length along the gradient of the objective (Wanjura and Marquardt,
 arXiv:2406.06482, phase exploration): theta <- theta -+ rate * g / |g|, |g| over all trained couplings together.
-`qep_tn.tasks.walk` takes one walk; this file checks what is asked for, and brings several walks together.
+`qep_tn.descent.walk` takes one walk; this file checks what is asked for, and brings several walks together.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.losses import Loss
-from qep_tn.optimizers import OPTIMIZERS, Optimizer
-from qep_tn.parallel import map_in_processes
-from qep_tn.propagation import Scheme
-from qep_tn.region import Bounds, Region
-from qep_tn.results import RunFolder
-from qep_tn.solvers.choice import default_solver
-from qep_tn.solvers.protocol import GroundState, Solver, settings_of
-from qep_tn.state_file import on_sites
-from qep_tn.tasks.walk import Walk, Walked, follow
+from qep_tn.descent.feasible_set import Bounds, Region
+from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
+from qep_tn.descent.walk import Walk, Walked, follow
+from qep_tn.gradients.gradient import Scheme
+from qep_tn.gradients.losses import Loss
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.runs.executors import map_in_processes
+from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
+from qep_tn.solvers.protocol import Solver, settings_of
+from qep_tn.solvers.registry import default_solver
+from qep_tn.states.ground_state import GroundState
 
 logger = logging.getLogger("qep_tn")
 
@@ -127,7 +127,7 @@ def explore_phases(
     else:
         settings |= {"starts": starts, "spread": spread, "seed": seed}
         walked = _several(walk, _positions(walk, starts, spread, seed), run, made_with, processes, progress)
-        result = _together(walked, H)
+        result = _together(walked)
     if run is not None:
         if starts > 1:
             run.save(result.history, [result.state], {"starts": starts, "best": result.best})
@@ -272,7 +272,7 @@ def _walk_from(task: _Start) -> Walked:
         run.close()
 
 
-def _together(walked: Sequence[Walked], H: Hamiltonian) -> Exploration:
+def _together(walked: Sequence[Walked]) -> Exploration:
     """Several walks as one, with the best one's end."""
     last = [float(w.history["loss"][w.end]) for w in walked]
     best = int(np.argmin(last))
@@ -282,7 +282,7 @@ def _together(walked: Sequence[Walked], H: Hamiltonian) -> Exploration:
     logger.info("%s", message)
     history = xr.concat([_lengthened(w.history, length) for w in walked], dim="start", join="exact")
     history = history.assign_coords(start=("start", np.arange(len(walked)), {"long_name": "start", "units": "1"}))
-    return Exploration(history, on_sites(walked[best].state, H.sites), walked[best].converged, message, best)
+    return Exploration(history, walked[best].state, walked[best].converged, message, best)
 
 
 def _lengthened(history: xr.Dataset, length: int) -> xr.Dataset:

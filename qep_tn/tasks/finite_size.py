@@ -21,15 +21,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from tqdm import tqdm
 
-from qep_tn.boundary_history import Point, boundary_dataset
-from qep_tn.corrector import Branches, Plane
-from qep_tn.fingerprint import fingerprint
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.operators import Operator
-from qep_tn.parallel import map_in_processes
-from qep_tn.results import RunFolder
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator
+from qep_tn.ridges.line import Branches, Line
+from qep_tn.ridges.plane import Plane, Window
+from qep_tn.ridges.points import Point, boundary_dataset
+from qep_tn.runs.executors import map_in_processes
+from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.settings_check import fingerprint
 from qep_tn.solvers.protocol import Solver
-from qep_tn.tasks.boundary import Boundary, Window, boundary_plane, plane_settings, trace_boundary
+from qep_tn.tasks.boundary import Boundary, boundary_plane, plane_settings, trace_boundary
 
 logger = logging.getLogger("qep_tn")
 
@@ -237,7 +238,7 @@ def _follow_curve(job: _Job, curve: int) -> tuple[list[Point], int]:
             place = (float(station[axes[0]]), float(station[axes[1]]))
             width = job.stretch * float(station["width"])
             spacing = job.plane.spacing * width or float(job.plane.sides[across]) / 32  # a jump may be anywhere near
-            line = job.plane.line(across, place[1 - across])
+            line = Line(job.plane, across, place[1 - across])
             found = line.correct(place[across] + shift, spacing, branches)
             if found.peak is None:
                 lost += found.ground_states

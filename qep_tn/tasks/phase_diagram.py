@@ -18,20 +18,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qep_tn.corrector import prepared
-from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.mps import MPS
-from qep_tn.operators import Operator
-from qep_tn.plane_window import Window, checked_window
-from qep_tn.results import RunFolder
-from qep_tn.scan_history import figure_names, scan_dataset, serpentine, taken_names
-from qep_tn.solvers.choice import default_solver
-from qep_tn.solvers.dmrg import DMRGSettings
-from qep_tn.solvers.exact import StateVector
-from qep_tn.solvers.excited import first_excited
-from qep_tn.solvers.protocol import GroundState, PureState, Solver, expectations, settings_of
-from qep_tn.state_file import as_saved
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator
+from qep_tn.ridges.grid import GAP_FIGURES, figure_names, scan_dataset, serpentine, taken_names
+from qep_tn.ridges.plane import CUTOFF, Window, checked_window
+from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
+from qep_tn.solvers.excited import gap_above
+from qep_tn.solvers.protocol import Solver, settings_of
+from qep_tn.solvers.registry import default_solver
+from qep_tn.states.ground_state import GroundState, expectations
+from qep_tn.states.saved import as_saved
 
 
 def phase_diagram(
@@ -76,7 +73,7 @@ def phase_diagram(
     _check(H, shape, observables, rtol)
     ticks = {name: np.linspace(*side, points) for name, side, points in zip(plane, limits, shape, strict=True)}
     others = {name: value for name, value in theta.items() if name not in plane}
-    scan = _Scan.empty(H, others, ticks, observables, gap, prepared(solver, rtol))
+    scan = _Scan.empty(H, others, ticks, observables, gap, solver.with_cutoff(CUTOFF * rtol))
     if run is not None:
         run.begin(fingerprint({
             "task": "phase_diagram", "plane": plane, "window": limits, "shape": shape, "rtol": rtol, "gap": gap,
@@ -153,13 +150,17 @@ class _Scan:
             self.pairs[column if backwards else column - 1, row] = _susceptibility(before, self.state, xs[1] - xs[0])
         figures = {
             "energy": self.state.energy,
-            "entropy": middle_entropy(self.state),
+            "entropy": self.state.state.middle_entropy(),
             "max_bond": max(self.state.bond_dimensions, default=0),
             "converged": self.state.converged,
             **dict(
                 zip(self.observables, expectations(self.state.state, tuple(self.observables.values())), strict=True)
             ),
-            **(_gap(self.H, theta, self.state, self.solver) if self.gap else {}),
+            **(
+                dict(zip(GAP_FIGURES, gap_above(self.H, theta, self.state, self.solver), strict=True))
+                if self.gap
+                else {}
+            ),
         }
         figures["seconds"] = time.perf_counter() - began
         self.figures[:, column, row] = [figures[name] for name in figure_names(self.observables, self.gap)]
@@ -186,35 +187,12 @@ class _Scan:
         self.figures, self.pairs = extra["figures"], extra["pairs"]
 
 
-def middle_entropy(state: GroundState) -> float:
-    """Von Neumann entropy (natural logarithm) of the L // 2 sites on the left; NaN for Gaussian states."""
-    middle = len(state.sites) // 2
-    if isinstance(state.state, MPS):
-        return float(state.state.entanglement_entropy()[middle - 1]) if middle else 0.0
-    if not isinstance(state.state, StateVector):
-        return np.nan
-    left = int(np.prod([site.dimension for site in state.sites[:middle]]))
-    squared = np.linalg.svd(state.state.vector.reshape(left, -1), compute_uv=False) ** 2
-    squared = squared[squared > 1e-32]
-    return float(-(squared * np.log(squared)).sum())
-
-
 def _susceptibility(a: GroundState, b: GroundState, spacing: float) -> float:
     """-2 ln|<a|b>| / spacing^2: infinite for orthogonal states, NaN for Gaussian ones."""
-    if not isinstance(a.state, PureState):
+    if not a.state.has_overlaps:
         return np.nan
     with np.errstate(divide="ignore"):
         return float(max(0.0, -np.log(a.fidelity(b))) / spacing**2)
-
-
-def _gap(H: Hamiltonian, theta: Theta, ground: GroundState, solver: Solver) -> dict[str, float]:
-    """The gap, and whether it converged; NaN where neither the solver nor DMRG can tell."""
-    if ground.gap is not None:
-        return {"gap": ground.gap, "gap_converged": ground.converged}
-    if not isinstance(solver, DMRGSettings):
-        return {"gap": np.nan, "gap_converged": False}
-    second = first_excited(H, theta, ground, solver)
-    return {"gap": second.energy - ground.energy, "gap_converged": second.converged and ground.converged}
 
 
 def _summary(

@@ -23,15 +23,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qep_tn.fingerprint import fingerprint, model_settings, solver_settings
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.losses import Expectation
-from qep_tn.operators import Operator
-from qep_tn.propagation import Gradient, Scheme, gradient
-from qep_tn.results import RunFolder
-from qep_tn.solvers.choice import default_solver
-from qep_tn.solvers.protocol import GroundState, Solver, settings_of
-from qep_tn.state_file import as_saved
+from qep_tn.gradients.gradient import Gradient, Scheme, gradient
+from qep_tn.gradients.losses import Expectation
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator
+from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
+from qep_tn.solvers.protocol import Solver, settings_of
+from qep_tn.solvers.registry import default_solver
+from qep_tn.states.ground_state import GroundState
+from qep_tn.states.saved import as_saved
 
 # a step that closes in, over the distance of the points: they cannot cross, and overshooting keeps between them what
 # they enclose

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonian import Hamiltonian, Theta
-from qep_tn.history import flattened
-from qep_tn.losses import Loss
-from qep_tn.propagation import gradient, response_matrix
+from qep_tn.descent.table import flattened
+from qep_tn.gradients.gradient import gradient, response_matrix
+from qep_tn.gradients.losses import Loss
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
 from qep_tn.solvers.numba_dmrg import NumbaDMRG

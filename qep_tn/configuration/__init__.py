@@ -1,0 +1,1 @@
+"""The TOML file of a run, checked, and what it describes."""

@@ -1,0 +1,193 @@
+"""The configuration of a run, as typed and checked settings.
+
+One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [sensitivity],
+[boundary], [verify]. Every key has a default but `model.name`; unknown keys are errors. The seed of everything random
+is `solver.seed`. A field's description is what messages say about its values. Nothing here executes code from a file,
+except the function that `model.name = "package.module:function"` names. `qep_tn.configuration.toml_file` reads and
+writes the file, `qep_tn.configuration.build` makes Hamiltonians, losses and solvers of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+
+from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
+from qep_tn.models import MODELS
+
+SolverName = Literal["auto", "exact", "free_fermion", "numba", "tenpy", "quimb"]
+Scheme = Literal["symmetric", "one-sided", "linear-response"]
+ScanVariable = Literal["entropy", "fidelity_susceptibility", "observable"]
+
+# in the bulk of a chain of any length; the published phase exploration measures it at L = 128: X(62) * X(66)
+BULK_CORRELATION = "X(L // 2 - 2) * X(L // 2 + 2)"
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """Which Hamiltonian. A "package.module:function" gets the keys that are given, and may have keys of its own."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, bool | int | float | str | list[bool | int | float | str]] = Field(init=False)
+
+    name: str = Field(description=f'a model ({", ".join(MODELS)}) or "package.module:function"')
+    L: int = Field(default=10, ge=1, le=10_000, description="a number of sites, 1 to 10000")
+    local: bool = Field(default=False, description="true (one coupling a term) or false (uniform)")
+    periodic: bool = Field(default=False, description="true (a ring) or false (an open chain)")
+
+
+class SolverSection(Section):
+    """How ground states are found. Settings that a solver does not have are left out; None is its own default."""
+
+    name: SolverName = Field(default="auto", description="'auto', 'exact', 'free_fermion', 'numba', 'tenpy' or 'quimb'")
+    max_bond: int | None = Field(default=None, ge=1, description="a bond dimension, 1 or more")
+    cutoff: float | None = Field(default=None, gt=0, lt=1, description="a Schmidt value between 0 and 1")
+    energy_tolerance: float | None = Field(default=None, gt=0, description="a positive number")
+    max_sweeps: int | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    seed: int = Field(default=0, ge=0, le=2**31, description="a whole number, 0 to 2147483648")
+
+
+class AccuracySection(Section):
+    """How gradients are taken; see `qep_tn.gradient`."""
+
+    rtol: float = Field(default=1e-4, gt=0, lt=1, description="a relative error between 0 and 1")
+    beta: PositiveFloat | Literal["auto"] = Field(default="auto", description="'auto' or a positive nudge strength")
+    scheme: Scheme = Field(default="symmetric", description="'symmetric', 'one-sided' or 'linear-response'")
+
+
+class PropagationSection(AccuracySection):
+    """The gradient of what, and how it is taken."""
+
+    objective: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'abs(X(2) * X(6))'")
+
+
+class GradientSection(PropagationSection):
+    """The gradient of an objective with respect to every coupling."""
+
+
+class ExploreSection(PropagationSection):
+    """A walk through the phase diagram along the gradient; see `qep_tn.explore_phases`."""
+
+    objective: str = Field(
+        default=f"abs({BULK_CORRELATION})", description="an operator as in Python, such as 'abs(X(2) * X(6))'"
+    )
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
+    direction: Literal["maximize", "minimize"] = Field(default="maximize", description="'maximize' or 'minimize'")
+    train: list[str] | None = Field(default=None, description="a list of parameter names, such as ['g_x']")
+    steps: int = Field(default=40, ge=0, description="a whole number, 0 or more")
+    rate: float = Field(default=0.1, gt=0, description="a positive step length, in units of energy")
+    optimizer: Optimizer = Field(default="normalized", description=f"one of {', '.join(map(repr, OPTIMIZERS))}")
+    bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        default={}, description="a table of a lowest and a highest value, such as { g_x = [0.0, 4.0] }"
+    )
+    constraints: list[str] = Field(
+        default=[], description="a list of linear equations and inequalities, such as ['g_x + g_zz = 4']"
+    )
+    starts: int = Field(default=1, ge=1, le=10_000, description="a whole number, 1 to 10000")
+    spread: float = Field(default=0.5, gt=0, description="a positive distance, in units of energy")
+
+
+class SensitivitySection(AccuracySection):
+    """Two points between which an observable changes fastest; see `qep_tn.optimize_sensitivity`."""
+
+    observable: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'X(2) * X(6)'")
+    scan: str | None = Field(default=None, description="the name of a parameter, such as 'g_x'")
+    points: list[float] | None = Field(
+        default=None, min_length=2, max_length=2, description="two values of the scanned parameter, such as [0.5, 1.5]"
+    )
+    train: list[str] | None = Field(default=None, description="a list of parameter names, such as ['g_zz']")
+    steps: int = Field(default=40, ge=0, description="a whole number, 0 or more")
+    rate: float = Field(default=0.1, gt=0, description="a positive step length, in units of energy")
+    closest: float = Field(default=1e-3, gt=0, description="a positive distance, in units of energy")
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
+
+
+class BoundarySection(Section):
+    """Phase boundaries, followed through a plane of two parameters; see `qep_tn.trace_boundary`."""
+
+    plane: list[str] | None = Field(
+        default=None, min_length=2, max_length=2, description="the names of two parameters, such as ['g_x', 'g_zz']"
+    )
+    window: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        default={}, description="[low, high] for both parameters, such as { g_x = [0.0, 3.0], g_zz = [0.1, 2.0] }"
+    )
+    observable: str | None = Field(default=None, description="an operator as in Python, such as 'X(2) * X(6)'")
+    start: list[dict[str, float]] | None = Field(
+        default=None, description="points near boundaries, such as [{ g_x = 0.4, g_zz = 0.6 }]"
+    )
+    step: float = Field(default=1 / 16, gt=0, le=0.5, description="a share of the window, 0 to 0.5")
+    points: int = Field(default=200, ge=3, description="a number of points, 3 or more")
+    search: int = Field(default=32, ge=8, description="a number of ground states a line, 8 or more")
+    sharpness: float = Field(default=14.0, gt=0, description="a positive width, in energy scales over L")
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="an accuracy in widths of the peak, between 0 and 1")
+    scan: list[Annotated[int, Field(ge=2, le=1000)]] | None = Field(
+        default=None, min_length=2, max_length=2, description="two numbers of grid points, each 2 or more, as [24, 16]"
+    )
+    scan_variable: ScanVariable = Field(
+        default="entropy", description="'entropy', 'fidelity_susceptibility' or 'observable'"
+    )
+
+    lengths: list[Annotated[int, Field(ge=3)]] | None = Field(
+        default=None, min_length=2, description="two or more numbers of sites, such as [32, 64, 128]"
+    )
+    exponent: float = Field(default=1.0, gt=0, description="a positive number, 1/nu")
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """The window's limits as pairs."""
+        return {name: (low, high) for name, (low, high) in self.window.items()}
+
+
+class VerifySection(Section):
+    """All solvers side by side on a chain short enough for exact diagonalization; see `qep_tn.tasks.verify`."""
+
+    L: int | None = Field(default=None, ge=1, le=14, description="a number of sites, 1 to 14")
+    objective: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'X(2) * X(6)'")
+
+
+class Config(Section):
+    """All sections of a file."""
+
+    model: ModelSection
+    parameters: dict[str, float | list[float]] = {}
+    solver: SolverSection = SolverSection()
+    gradient: GradientSection = GradientSection()
+    explore: ExploreSection = ExploreSection()
+    sensitivity: SensitivitySection = SensitivitySection()
+    boundary: BoundarySection = BoundarySection()
+    verify: VerifySection = VerifySection()
+    versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
+
+    PARAMETER: ClassVar[str] = "a finite number, or a list of them with one for each coupling"
+
+    def length_for(self, verb: str) -> int | None:
+        """Number of sites that a verb works with, of the longest chain; None for that of the model."""
+        if verb == "verify":
+            return self.verified_length
+        return max(self.boundary.lengths) if verb == "boundary" and self.boundary.lengths else None
+
+    @property
+    def verified_length(self) -> int | None:
+        """Number of sites that verify takes: verify.L, else the model's or at most 10; None leaves it to a function."""
+        if self.verify.L is None and self.model.name not in MODELS and "L" not in self.model.model_fields_set:
+            return None
+        return self.verify.L or min(self.model.L, 10)
+
+
+def hint(problem: str, name: str, known: Mapping[str, Any]) -> str:
+    """The problem with a name, and the known name that is nearest, or all of them."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"{problem}; did you mean {close[0]!r}?" if close else f"{problem}; known are {', '.join(known)}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's message."""
+    return (str(error).splitlines() or ["no message"])[0]

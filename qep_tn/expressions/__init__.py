@@ -1,0 +1,1 @@
+"""Operators, losses and constraints from text."""

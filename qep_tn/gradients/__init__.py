@@ -1,0 +1,1 @@
+"""Quantum equilibrium propagation itself: losses, nudges, nudged states, errors and trust."""

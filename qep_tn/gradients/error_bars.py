@@ -1,0 +1,59 @@
+"""An error for every component of a gradient, from nudged states at two levels of accuracy."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from qep_tn.gradients.losses import Loss
+from qep_tn.gradients.nudge import Level, Nudge
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.states.ground_state import expectations
+
+
+def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> NDArray:
+    """An error for each component of the fine level's gradient, from its difference to the coarse level's.
+
+    The difference is scaled to the fine level's nudge bias, which is of second order in beta if symmetric and of first
+    if one-sided; truncation errors differ by about a factor of two between the levels. Single components may agree by
+    chance, above all where there is only noise; so no error is smaller than four times the median difference of the
+    25 couplings around it, nor than rounding in <A_k>, nor than what truncation leaves of couplings far from the
+    observable, whose response both levels truncate alike.
+    """
+    difference = np.abs(fine.gradient - coarse.gradient) / abs((coarse.beta / fine.beta) ** fine.order - 1)
+    typical = difference.copy()
+    along, sizes = _places_and_sizes(H)
+    if len(along):
+        typical[along] = median_filter(difference[along], size=min(25, len(along)), mode="nearest")
+    rounding = fine.noise.rounding * np.sqrt(sizes) / fine.beta
+    components = np.abs(fine.gradient)
+    largest = components.max(initial=0.0)
+    faint = np.maximum(fine.noise.faintest * rtol * largest, fine.noise.amplitude * np.sqrt(components * largest))
+    return np.max([difference, 4 * typical, rounding, faint], axis=0) + fine.left_out
+
+
+def signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDArray:
+    """What the uncertainty of the free state's expectation values, through the error signal, does to each component.
+
+    second: the same values at another accuracy. Matters near a target, where the signal vanishes, and at a kink, where
+    it changes sign.
+    """
+    values = expectations(level.free.state, nudge.observables)
+    sizes = np.array([sum(abs(c) for c in o.terms.values()) for o in nudge.observables])
+    uncertainty = np.abs(values - second) + 1e-12 * sizes
+    signals = [loss.error_signal(values + s * uncertainty) for s in (-1, 0, 1)]
+    spread = max(float(np.linalg.norm(signal - nudge.signal)) for signal in signals)
+    return np.abs(level.gradient) * spread / float(np.linalg.norm(nudge.signal))
+
+
+@lru_cache(maxsize=8)
+def _places_and_sizes(H: Hamiltonian) -> tuple[NDArray, NDArray]:
+    """The couplings of a few sites, in their order along the chain, and the sum of coefficients of every coupling."""
+    centres = np.array([np.mean(a.support) if a.support else 0.0 for a in H.couplings])
+    extents = np.array([a.support[-1] - a.support[0] if a.support else 0 for a in H.couplings])
+    confined = np.flatnonzero(extents <= 8)  # a coupling of the whole chain has no neighbours
+    along = confined[np.argsort(centres[confined], kind="stable")]
+    return along, np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])

@@ -1,0 +1,312 @@
+"""Quantum equilibrium propagation: gradients from a free and a nudged ground state.
+
+The nudged ground state is that of H(theta) + beta * sum_m epsilon_m O_m, with the error signal epsilon_m = d loss /
+d<O_m> taken in the free state. The difference of <A_k> between the phases, over beta, is d loss / d theta_k for all k
+at once (C. C. Wanjura and F. Marquardt, Nat. Commun. 16 (2025), arXiv:2406.06482).
+
+This file holds what a user calls; `qep_tn.gradients.nudge` says what nudged states are, `window` and `whole_chain` find
+them, `error_bars` and `trust` say how right a gradient is.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.gradients.error_bars import error_estimate, signal_error
+from qep_tn.gradients.losses import Expectation, Loss
+from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_level, with_lowest_states
+from qep_tn.gradients.trust import Trust, verdict
+from qep_tn.gradients.whole_chain import SweptManifold
+from qep_tn.gradients.window import WindowedManifold
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator, expand, local_strength
+from qep_tn.solvers.protocol import Nudging, Solver
+from qep_tn.solvers.registry import default_solver
+from qep_tn.states.ground_state import GroundState, expectations
+
+Scheme = Literal["symmetric", "one-sided", "linear-response"]
+
+_SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
+_REFINEMENTS = 3
+# where free and nudged MPS are compared, by how a solver nudges
+_MANIFOLDS: dict[Nudging, Callable[..., Manifold]] = {
+    Nudging.SWEPT: SweptManifold.around,
+    Nudging.WINDOW: WindowedManifold,
+}
+_STRONG = 0.1  # of the nudge that grows the manifold, relative to the energy scale
+
+
+class DegenerateGroundStateWarning(UserWarning):
+    """The nudged state is not on the branch of the free state: the ground state is degenerate, or nearly so."""
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient of a loss with respect to every coupling, and how far to trust it.
+
+    value, value_error: the loss in the free ground state.
+    gradient, error: name -> float or array, the structure of theta. `error` bounds the difference to the exact
+        gradient for about nine components in ten or more: it holds the nudge's bias, truncation and convergence.
+    relative_error: norm of all errors over norm of the gradient, or over a millionth of a gradient's natural size
+        (observable times coupling operator over the energy scale) if it is smaller than that.
+    converged: whether relative_error <= rtol.
+    status, message: whether free and nudged state are different branches, a solve did not converge, the response leaves
+        a residual, or the error is not small against the gradient; the message says which, and the remedy.
+    free: the free ground state. level: what the nudged ones are made from.
+    beta: nudge strength, multiplies the error signal. overlap: the smaller |<free|nudged>|^2.
+    ground_states: how many ground states it took. natural_size: of a gradient, as above.
+    """
+
+    value: float
+    value_error: float
+    gradient: dict[str, Any]
+    error: dict[str, Any]
+    relative_error: float
+    converged: bool
+    status: Trust
+    message: str
+    free: GroundState = field(repr=False)
+    beta: float
+    overlap: float
+    ground_states: int
+    natural_size: float
+    level: Level = field(repr=False)
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.status is Trust.TRUSTWORTHY
+
+    @property
+    def nudged(self) -> tuple[GroundState, ...]:
+        """The nudged ground states: at +beta, and at -beta if the scheme is symmetric."""
+        return self.level.nudged
+
+    @property
+    def residual(self) -> float:
+        """Of the response over the whole chain, see `qep_tn.gradients.residual`; zero where no manifold limits it."""
+        return self.level.residual
+
+
+def gradient(
+    H: Hamiltonian,
+    theta: Theta,
+    loss: Loss,
+    *,
+    solver: Solver | None = None,
+    rtol: float = 1e-4,
+    beta: float | Literal["auto"] = "auto",
+    scheme: Scheme = "symmetric",
+    start: GroundState | None = None,
+) -> Gradient:
+    """D loss / d theta_k for every coupling of H, by quantum equilibrium propagation.
+
+    solver: any solver; by default exact diagonalization for small systems, `NumbaDMRG` beyond. `FreeFermion`
+        returns its analytic derivative.
+    rtol: the relative error asked for; sets nudge strength, Schmidt cutoff and convergence of DMRG solvers.
+    beta: nudge strength, multiplies the error signal. "auto" takes one whose bias rtol allows by a wide margin.
+    scheme: "symmetric", error O(beta^2); "one-sided", error O(beta) at two thirds of the cost; "linear-response",
+        the limit beta -> 0 by `ExactDiagonalization`.
+    start: a ground state at nearby parameters to start from.
+
+    Warns with DegenerateGroundStateWarning if free and nudged state are different branches.
+    Raises ValueError for input that does not fit together.
+    """
+    solver = default_solver(H) if solver is None else solver
+    _check(H, theta, loss, solver, rtol, beta, scheme, start)
+    solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
+    free = solver.ground_state(H, theta, start=start)
+    values = expectations(free.state, loss.observables)
+    nudge = Nudge(H, theta, loss.observables, loss.error_signal(values))
+    if not (math.isfinite(loss.value(values)) and np.isfinite(nudge.signal).all()):
+        raise ValueError(f"the loss is {loss.value(values)} and its derivative {nudge.signal}; both must be finite")
+    if local_strength(nudge.perturbation, H.sites) == 0:
+        zero = np.zeros(len(H.couplings))
+        return _result(nudge, loss, rtol, zero, zero, Level(0.0, zero, free), values, 1)
+    if solver.nudging is Nudging.ANALYTIC:
+        return _analytic(solver, nudge, loss, rtol, free)
+    if scheme == "linear-response":
+        return _linear_response(solver, nudge, loss, rtol, free)
+
+    relative = solver.nudge_strength(rtol, scheme, len(H.sites))
+    strength = _auto_beta(nudge, relative) if beta == "auto" else float(beta)
+    if solver.nudging in _MANIFOLDS:
+        return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
+    fine = exact_level(solver, nudge, scheme, strength, free)
+    coarse = exact_level(solver, nudge, scheme, COARSER_NUDGE * strength, free)
+    error = error_estimate(H, fine, coarse, rtol)
+    error = error + signal_error(nudge, loss, values, fine)
+    return _result(nudge, loss, rtol, fine.gradient, error, fine, values, 1 + 2 * fine.order)
+
+
+def response_matrix(
+    H: Hamiltonian,
+    theta: Theta,
+    *,
+    solver: Solver | None = None,
+    rtol: float = 1e-4,
+    beta: float | Literal["auto"] = "auto",
+    scheme: Scheme = "symmetric",
+    start: GroundState | None = None,
+) -> NDArray:
+    """chi[j, k] = d<A_j>/d theta_k for all couplings, (n, n), row by row from a nudge with A_j.
+
+    Onsager reciprocity makes it symmetric; its asymmetry tests an implementation. Costs n gradients.
+    """
+    rows = []
+    for operator in H.couplings:
+        result = gradient(
+            H, theta, Expectation(operator), solver=solver, rtol=rtol, beta=beta, scheme=scheme, start=start
+        )
+        start = result.free
+        rows.append(H.flatten(result.gradient))
+    return np.array(rows)
+
+
+def _auto_beta(nudge: Nudge, relative: float) -> float:
+    """The beta that makes the nudge, where it is strongest, this large relative to the largest coefficient of H."""
+    return relative * _energy_scale(nudge) / local_strength(nudge.perturbation, nudge.free.sites)
+
+
+def _energy_scale(nudge: Nudge) -> float:
+    """The largest coefficient of H(theta), its constant left out; 1 if there is none."""
+    coefficients = nudge.free.coefficients(nudge.theta)
+    return float(max((abs(c) for c, p in zip(coefficients, nudge.free.products, strict=True) if p), default=0.0) or 1.0)
+
+
+def _on_manifold(
+    solver: Any,
+    nudge: Nudge,
+    loss: Loss,
+    rtol: float,
+    beta: float,
+    scheme: str,
+    free: GroundState,
+    adapt: bool,
+) -> Gradient:
+    """The gradient with MPS, refined until its relative error is below rtol or the bond dimension at its limit."""
+    make = _MANIFOLDS[solver.nudging]
+    manifold: Manifold = make(solver, nudge, scheme, beta, _auto_beta(nudge, _STRONG), rtol, free)
+    fine = manifold.fine()
+    if not adapt:
+        fine = with_lowest_states(solver, nudge, scheme, fine)
+    coarse = manifold.coarse()
+    second = manifold.second_values(fine, coarse)
+    solves = 2 + 2 * fine.order
+    for _ in range(_REFINEMENTS if adapt else 0):
+        error = error_estimate(nudge.free, fine, coarse, rtol) + signal_error(nudge, loss, second, fine)
+        if (
+            np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient)
+            or manifold.limited
+            or not (fine.settled and fine.free.converged)
+        ):
+            break
+        manifold = manifold.refined(fine, loss)
+        nudge = manifold.nudge
+        coarse, fine = fine, manifold.fine()
+        second = manifold.second_values(fine, coarse)
+        solves += 1 + fine.order
+    error = error_estimate(nudge.free, fine, coarse, rtol) + signal_error(nudge, loss, second, fine)
+    if solver.max_bond == 1:
+        # no coarser manifold tells what a product state leaves out
+        error = np.maximum(error, local_strength(nudge.perturbation, nudge.free.sites) / _energy_scale(nudge))
+    return _result(nudge, loss, rtol, fine.gradient, error, fine, second, solves)
+
+
+def _analytic(solver: Any, nudge: Nudge, loss: Loss, rtol: float, free: GroundState) -> Gradient:
+    products, matrix = expand(nudge.observables)
+    weights = (nudge.signal @ matrix).real
+    vector = solver.gradient_of_expectations(nudge.free, free, products, weights)
+    # nearly degenerate modes amplify rounding: change the couplings by as much, and see
+    rng = np.random.default_rng(solver.seed)
+    couplings = nudge.free.flatten(nudge.theta)
+    rounded = nudge.free.unflatten(couplings * (1 + 1e-15 * rng.choice([-1, 1], len(couplings))))
+    other = solver.ground_state(nudge.free, rounded)
+    second = solver.gradient_of_expectations(nudge.free, other, products, weights)
+    rounding = 1e-15 * len(nudge.free.sites) * np.abs(vector).max()
+    error = 4 * np.abs(vector - second) + rounding
+    second_values = expectations(other.state, nudge.observables)
+    return _result(nudge, loss, rtol, vector, error, Level(0.0, vector, free), second_values, 1)
+
+
+def _linear_response(solver: Solver, nudge: Nudge, loss: Loss, rtol: float, free: GroundState) -> Gradient:
+    H = nudge.free
+    products, matrix = expand(H.couplings)
+    responses, state_error = solver.perturbed_expectations(H, nudge.theta, free, nudge.perturbation, products)
+    vector = np.asarray((matrix @ responses).real)
+    sizes = np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
+    values = expectations(free.state, nudge.observables)
+    return _result(nudge, loss, rtol, vector, 2 * state_error * sizes, Level(0.0, vector, free), values, 2)
+
+
+def _result(
+    nudge: Nudge,
+    loss: Loss,
+    rtol: float,
+    vector: NDArray,
+    error: NDArray,
+    level: Level,
+    second: NDArray,
+    solves: int,
+) -> Gradient:
+    """Assemble the result; `second` are the observables' values at another accuracy, for the error of the loss."""
+    H, free = nudge.free, level.free
+    value, other = loss.value(expectations(free.state, nudge.observables)), loss.value(second)
+    natural = local_strength(nudge.perturbation, H.sites) / _energy_scale(nudge)
+    norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
+    relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
+    degenerate = free.gap is not None and free.gap <= _SAME_LEVEL * _energy_scale(nudge)
+    # beside a gradient of natural size, one that vanishes is known well enough
+    against = max(norm, 1e-4 * natural)
+    status, message = verdict(level, float(np.linalg.norm(error)) / against if against > 0 else 0.0, rtol, degenerate)
+    if status.concerns_branches:
+        warnings.warn(message, DegenerateGroundStateWarning, stacklevel=4)
+    return Gradient(
+        value=value,
+        value_error=max(abs(value - other), 1e-15 * max(1.0, abs(value))),
+        gradient=H.unflatten(vector),
+        error=H.unflatten(error),
+        relative_error=relative,
+        converged=relative <= rtol,
+        status=status,
+        message=message,
+        free=free,
+        beta=level.beta,
+        overlap=level.overlap,
+        ground_states=solves,
+        natural_size=natural,
+        level=level,
+    )
+
+
+def _check(
+    H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver, rtol: float, beta: Any, scheme: str,
+    start: GroundState | None,
+) -> None:  # fmt: skip
+    H.flatten(theta)
+    if not isinstance(loss, Loss):
+        raise ValueError(f"loss must be a Loss such as Expectation(operator), not {type(loss).__name__}")
+    if not H.couplings:
+        raise ValueError("the Hamiltonian has no parameters, so there is nothing to differentiate by")
+    for operator in loss.observables:
+        if not isinstance(operator, Operator):
+            raise ValueError(f"the loss's observable must be an Operator such as X(3), not {operator!r}")
+        operator.check(H.sites, "the loss's observable")
+    if not (isinstance(rtol, Real) and 0 < rtol < 1):
+        raise ValueError(f"rtol = {rtol!r}: a relative error lies between 0 and 1")
+    if beta != "auto" and not (isinstance(beta, Real) and math.isfinite(beta) and beta > 0):
+        raise ValueError(f"beta = {beta!r}: a nudge strength is a positive number, or 'auto'")
+    if scheme not in ("symmetric", "one-sided", "linear-response"):
+        raise ValueError(f"scheme = {scheme!r}: choose 'symmetric', 'one-sided' or 'linear-response'")
+    if scheme == "linear-response" and not solver.linear_response:
+        raise ValueError(f"scheme 'linear-response' needs ExactDiagonalization, not {type(solver).__name__}")
+    if start is not None and start.sites != H.sites:
+        raise ValueError(f"start has {len(start.sites)} sites that differ from the Hamiltonian's {len(H.sites)}")

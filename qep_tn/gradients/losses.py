@@ -1,0 +1,151 @@
+"""Losses: functions of expectation values, and their derivatives (the error signals)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qep_tn.hamiltonians.operators import Operator
+
+
+class Loss:
+    """A function of the expectation values of some observables.
+
+    observables: the operators O_m.
+    Minus a loss, and a number times a loss, are losses.
+    """
+
+    observables: tuple[Operator, ...]
+
+    def value(self, expectations: NDArray) -> float:
+        """The loss at some expectation values, one for each observable."""
+        raise NotImplementedError
+
+    def error_signal(self, expectations: NDArray) -> NDArray:
+        """Its derivative with respect to each expectation value."""
+        raise NotImplementedError
+
+    def __mul__(self, factor: float) -> Loss:
+        return Scaled(self, float(factor))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Loss:
+        return Scaled(self, -1.0)
+
+
+@dataclass(frozen=True)
+class Scaled(Loss):
+    """A number times a loss."""
+
+    loss: Loss
+    factor: float
+
+    @property
+    def observables(self) -> tuple[Operator, ...]:  # type: ignore[override]
+        """Those of the loss."""
+        return self.loss.observables
+
+    def value(self, expectations: NDArray) -> float:
+        """The factor times the loss."""
+        return self.factor * self.loss.value(expectations)
+
+    def error_signal(self, expectations: NDArray) -> NDArray:
+        """The factor times the loss's derivative."""
+        return self.factor * self.loss.error_signal(expectations)
+
+
+@dataclass(frozen=True)
+class Expectation(Loss):
+    """The expectation value of one operator."""
+
+    operator: Operator
+
+    @property
+    def observables(self) -> tuple[Operator, ...]:  # type: ignore[override]
+        """The one operator."""
+        return (self.operator,)
+
+    def value(self, expectations: NDArray) -> float:
+        """The expectation value itself."""
+        return float(expectations[0])
+
+    def error_signal(self, expectations: NDArray) -> NDArray:
+        """One."""
+        return np.ones(1)
+
+
+@dataclass(frozen=True)
+class Magnitude(Loss):
+    """The absolute value of an operator's expectation value. Its derivative at zero is taken as zero."""
+
+    operator: Operator
+
+    @property
+    def observables(self) -> tuple[Operator, ...]:  # type: ignore[override]
+        """The one operator."""
+        return (self.operator,)
+
+    def value(self, expectations: NDArray) -> float:
+        """abs(<O>)."""
+        return float(abs(expectations[0]))
+
+    def error_signal(self, expectations: NDArray) -> NDArray:
+        """The sign of <O>."""
+        return np.sign(expectations[:1])
+
+
+class MeanSquaredError(Loss):
+    """The sum over observables of squared differences between expectation value and target."""
+
+    def __init__(self, operators: Sequence[Operator], targets: ArrayLike) -> None:
+        self.observables = tuple(operators)
+        self.targets = np.asarray(targets, float)
+        if self.targets.shape != (len(self.observables),):
+            raise ValueError(
+                f"MeanSquaredError: {len(self.observables)} operators but targets of shape {self.targets.shape}"
+            )
+        if not np.isfinite(self.targets).all():
+            raise ValueError("MeanSquaredError: targets must be finite")
+
+    def value(self, expectations: NDArray) -> float:
+        """sum_m (<O_m> - target_m)^2."""
+        return float(((expectations - self.targets) ** 2).sum())
+
+    def error_signal(self, expectations: NDArray) -> NDArray:
+        """2 (<O_m> - target_m)."""
+        return 2 * (expectations - self.targets)
+
+
+class FunctionLoss(Loss):
+    """Any differentiable function of expectation values.
+
+    function: (M,) array of expectation values -> float.
+    derivative: (M,) array of expectation values -> (M,) array.
+    """
+
+    def __init__(
+        self,
+        operators: Sequence[Operator],
+        function: Callable[[NDArray], float],
+        derivative: Callable[[NDArray], ArrayLike],
+    ) -> None:
+        self.observables = tuple(operators)
+        self.function = function
+        self.derivative = derivative
+
+    def value(self, expectations: NDArray) -> float:
+        """The function."""
+        return float(self.function(expectations))
+
+    def error_signal(self, expectations: NDArray) -> NDArray:
+        """The derivative. Raises ValueError if it has the wrong shape."""
+        signal = np.asarray(self.derivative(expectations), float)
+        if signal.shape != (len(self.observables),):
+            raise ValueError(
+                f"FunctionLoss: {len(self.observables)} operators but a derivative of shape {signal.shape}"
+            )
+        return signal

@@ -1,0 +1,191 @@
+"""The states behind a gradient: free and nudged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.gradients.losses import Loss
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator
+from qep_tn.solvers.protocol import Solver
+from qep_tn.states.ground_state import GroundState, expectations
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """H(theta) + beta * sum_m signal_m O_m as a Hamiltonian with one more parameter.
+
+    free, theta: the Hamiltonian without nudge, and its parameters.
+    signal: the error signal, one number for each observable.
+    """
+
+    free: Hamiltonian
+    theta: Theta
+    observables: tuple[Operator, ...]
+    signal: NDArray
+
+    @property
+    def hamiltonian(self) -> Hamiltonian:
+        """The Hamiltonian with the parameter "nudge"; built once for a Hamiltonian and its observables."""
+        return _with_nudge(self.free, self.observables)
+
+    @property
+    def perturbation(self) -> Operator:
+        """sum_m signal_m O_m."""
+        return sum((s * o for s, o in zip(self.signal, self.observables, strict=True)), Operator({}))
+
+    def at(self, beta: float) -> Theta:
+        """Its parameters at nudge strength beta."""
+        return {**self.theta, "nudge": beta * self.signal}
+
+
+@lru_cache(maxsize=8)
+def _with_nudge(free: Hamiltonian, observables: tuple[Operator, ...]) -> Hamiltonian:
+    return free.with_parameter("nudge", observables)
+
+
+class Noise(NamedTuple):
+    """What limits a component of a gradient.
+
+    rounding: in an expectation value of an operator of unit norm. faintest: component that can be told from zero,
+    relative to the largest one times rtol. amplitude: that truncation leaves undetermined in the state; its
+    interference with the response shows in a component as this times the root of the component.
+    """
+
+    rounding: float = 5e-15
+    faintest: float = 3e-7
+    amplitude: float = 0.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """Nudged states at one accuracy.
+
+    beta: nudge strength. gradient: over the couplings. free: the free state.
+    order: 2 for states at +beta and -beta, 1 for one at +beta, 0 for none.
+    overlap: the smallest |<free|nudged>|^2. message: empty, or why a nudged state has not converged.
+    settled: whether the gradient came to rest; if not, its last change is in `left_out`, and no finer manifold helps.
+    assemble: makes the nudged ground states; not before they are asked for, for that can cost more than to find them.
+    certify: computes the residual of the response, see `qep_tn.gradients.residual`; none for states without a manifold.
+    noise: of the gradient's components. left_out: over the couplings, a bound on what the gradient leaves out.
+    observed: the observables' mean over the nudged states, where the manifold needs it.
+    """
+
+    beta: float
+    gradient: NDArray
+    free: GroundState
+    order: int = 0
+    overlap: float = 1.0
+    message: str = ""
+    settled: bool = True
+    assemble: Callable[[], tuple[GroundState, ...]] = tuple
+    certify: Callable[[], float] = float
+    noise: Noise = field(default_factory=Noise)
+    left_out: NDArray | float = 0.0
+    observed: NDArray | None = None
+
+    @cached_property
+    def nudged(self) -> tuple[GroundState, ...]:
+        """The nudged states: at +beta, and at -beta if the scheme is symmetric."""
+        return self.assemble()
+
+    @cached_property
+    def residual(self) -> float:
+        """Of the response over the whole chain, relative to the nudge's own norm."""
+        return self.certify()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: nudged states and residual themselves, not how to make them."""
+        made = {"nudged": self.nudged, "residual": self.residual}
+        return self.__dict__ | made | {"assemble": tuple, "certify": float}
+
+    @classmethod
+    def of_states(
+        cls, beta: float, gradient: NDArray, free: GroundState, nudged: Sequence[GroundState], message: str = "",
+        certify: Callable[[], float] = float,
+    ) -> Level:  # fmt: skip
+        """The level of nudged states at hand."""
+        overlap = min(state.fidelity(free) for state in nudged)
+        message = message or next((state.message for state in nudged if not state.converged), "")
+        return cls(beta, gradient, free, len(nudged), overlap, message, assemble=lambda: tuple(nudged), certify=certify)
+
+
+class Manifold(Protocol):
+    """Where free and nudged MPS are compared: the same bond dimensions for all of them."""
+
+    @property
+    def nudge(self) -> Nudge:
+        """The nudge, with the error signal in force."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether a bond dimension is at its limit, so that no finer manifold can be had."""
+
+    def fine(self) -> Level:
+        """Nudged states at the accuracy asked for."""
+
+    def coarse(self) -> Level:
+        """Nudged states on a coarser manifold, at a stronger nudge: the difference to `fine` estimates the error."""
+
+    def refined(self, level: Level, loss: Loss) -> Manifold:
+        """A finer manifold, for a weaker nudge, from the free state of this one's fine level."""
+
+    def second_values(self, fine: Level, coarse: Level) -> NDArray:
+        """The observables' values without nudge, of another accuracy than those of the fine level's free state."""
+
+
+COARSER_NUDGE = math.sqrt(2)  # nudge of the coarse level over that of the fine one: the symmetric bias doubles
+COARSER_CUTOFF = 2.5
+
+
+def coarser_bond(max_bond: int) -> int:
+    """The bond dimension of the coarse manifold where the limit, not the cutoff, decides."""
+    return max(1, min(max_bond - 1, math.ceil(0.7 * max_bond)))
+
+
+def signs(scheme: str) -> tuple[int, ...]:
+    """Of the nudges that a scheme needs."""
+    return (1, -1) if scheme == "symmetric" else (1,)
+
+
+def difference_quotient(values: Sequence[NDArray], free: NDArray, beta: float) -> NDArray:
+    """The gradient from <A> in the nudged states: symmetric for two of them, one-sided for one."""
+    plus, minus = values if len(values) == 2 else (values[0], free)
+    return (plus - minus) / (len(values) * beta)
+
+
+def exact_level(solver: Solver, nudge: Nudge, scheme: str, beta: float, free: GroundState) -> Level:
+    """Nudged states by a solver without a manifold."""
+    nudged = tuple(solver.ground_state(nudge.hamiltonian, nudge.at(s * beta), start=free) for s in signs(scheme))
+    values = [expectations(state.state, nudge.free.couplings) for state in nudged]
+    base = expectations(free.state, nudge.free.couplings)
+    return Level.of_states(beta, difference_quotient(values, base, beta), free, nudged)
+
+
+def with_lowest_states(solver: Solver, nudge: Nudge, scheme: str, level: Level) -> Level:
+    """The level with each nudged state replaced by a cold ground state if that lies lower: a given, finite nudge may
+    move another branch below the free state's, and then the ground state is there.
+    """
+    nudged = []
+    for sign, state in zip(signs(scheme), level.nudged, strict=True):
+        cold = solver.ground_state(nudge.hamiltonian, nudge.at(sign * level.beta))
+        nudged.append(cold if cold.energy < state.energy - 1e-7 * level.beta else state)
+    if all(new is old for new, old in zip(nudged, level.nudged, strict=True)):
+        return level
+    base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
+    gradient = difference_quotient(values, base, level.beta)
+    other = Level.of_states(level.beta, gradient, level.free, nudged, level.message)
+    observed = np.mean([expectations(state.state, nudge.observables) for state in nudged], axis=0)
+    return replace(other, observed=observed)
+
+
+def resolution(beta: float, couplings: int) -> float:
+    """Norm of the rounding noise in a gradient: about 1e-14 in every expectation value."""
+    return 1e-14 * np.sqrt(couplings) / beta

@@ -1,0 +1,1 @@
+"""What is solved: sites, operators, Hamiltonians and their matrix product operators."""

@@ -1,0 +1,299 @@
+"""Operators: sums of coefficient x product of named one-site operators.
+
+`-0.5 * Z(0) * X(1) * Z(2) + X(3)` is written as it stands in a paper. Factors on one site multiply in the
+order written; X, Y and Z are the Pauli matrices wherever they appear, so X(0) * Y(0) is 1j * Z(0) at once.
+All other names get their meaning from the sites, when a Hamiltonian brings both together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Number as Scalar
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from qep_tn.hamiltonians.sites import Site, Sites
+
+# A product of one-site operators: ((site, (name, name, ...)), ...), sites ascending, one entry a site.
+Product = tuple[tuple[int, tuple[str, ...]], ...]
+
+_PAULI = {
+    ("X", "X"): (1, None), ("Y", "Y"): (1, None), ("Z", "Z"): (1, None),
+    ("X", "Y"): (1j, "Z"), ("Y", "Z"): (1j, "X"), ("Z", "X"): (1j, "Y"),
+    ("Y", "X"): (-1j, "Z"), ("Z", "Y"): (-1j, "X"), ("X", "Z"): (-1j, "Y"),
+}  # fmt: skip
+
+
+class Operator:
+    """An immutable sum of products of named one-site operators.
+
+    terms: product -> coefficient; products that coincide are merged and zero coefficients dropped.
+    """
+
+    __slots__ = ("_hash", "terms")
+    __array_ufunc__ = None  # so that np.float64(2) * X(0) is an Operator, not an object array
+
+    def __init__(self, terms: Mapping[Product, complex]) -> None:
+        self.terms: dict[Product, complex] = {product: _plain(c) for product, c in terms.items() if c != 0}
+        self._hash: int | None = None
+
+    def __add__(self, other: Operator | complex) -> Operator:
+        addend = _as_operator(other)
+        if addend is NotImplemented:
+            return NotImplemented
+        terms = dict(self.terms)
+        for product, coefficient in addend.terms.items():
+            terms[product] = terms.get(product, 0) + coefficient
+        return Operator(terms)
+
+    def __mul__(self, other: Operator | complex) -> Operator:
+        factor = _as_operator(other)
+        if factor is NotImplemented:
+            return NotImplemented
+        terms: dict[Product, complex] = {}
+        for (left, a), (right, b) in itertools.product(self.terms.items(), factor.terms.items()):
+            phase, product = _multiply(left, right)
+            terms[product] = terms.get(product, 0) + a * b * phase
+        return Operator(terms)
+
+    def __rmul__(self, other: complex) -> Operator:
+        return self * other
+
+    def __truediv__(self, other: complex) -> Operator:
+        return self * (1 / other)
+
+    def __neg__(self) -> Operator:
+        return self * -1
+
+    def __sub__(self, other: Operator | complex) -> Operator:
+        return self + (-other)
+
+    def __rsub__(self, other: complex) -> Operator:
+        return -self + other
+
+    __radd__ = __add__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Operator) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self.terms.items()))
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Operator], tuple[dict[Product, complex]]]:
+        return Operator, (self.terms,)  # without the hash: another process hashes strings differently
+
+    def __repr__(self) -> str:
+        return " ".join(_term_text(p, c, first=i == 0) for i, (p, c) in enumerate(self.terms.items())) or "0"
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """The sites on which the operator acts, ascending."""
+        return tuple(sorted({site for product in self.terms for site, _ in product}))
+
+    def check(self, sites: Sites, where: str) -> None:
+        """Raise ValueError unless every factor exists on its site and the operator is Hermitian."""
+        for product in self.terms:
+            for site, names in product:
+                if not 0 <= site < len(sites):
+                    raise ValueError(f"{where}: site {site} is out of range, the chain has sites 0..{len(sites) - 1}")
+                try:
+                    sites[site].matrix(names)
+                except ValueError as error:
+                    raise ValueError(f"{where}, site {site}: {error}") from None
+        for coefficient in self.terms.values():
+            if not np.isfinite(coefficient):
+                raise ValueError(f"{where}: a coefficient is {coefficient}; coefficients must be finite")
+        if not is_hermitian(self, sites):
+            raise ValueError(f"{where}: {shortened(self)} is not Hermitian; add its adjoint, or mend a coefficient")
+
+
+def local(name: str, site: int) -> Operator:
+    """The one-site operator called `name`, on a site."""
+    if isinstance(site, bool) or not isinstance(site, int | np.integer):
+        raise ValueError(f"{name}({site!r}): a site is a whole number")
+    return Operator({((int(site), (name,)),): 1.0})
+
+
+def X(site: int) -> Operator:  # noqa: N802
+    """Pauli X."""
+    return local("X", site)
+
+
+def Y(site: int) -> Operator:  # noqa: N802
+    """Pauli Y."""
+    return local("Y", site)
+
+
+def Z(site: int) -> Operator:  # noqa: N802
+    """Pauli Z."""
+    return local("Z", site)
+
+
+def Number(site: int) -> Operator:  # noqa: N802
+    """Particle number: n of a bosonic mode, |1><1| of a qubit (the Rydberg density)."""
+    return local("Number", site)
+
+
+def Sx(site: int) -> Operator:  # noqa: N802
+    """Spin component S^x, in units of hbar."""
+    return local("Sx", site)
+
+
+def Sy(site: int) -> Operator:  # noqa: N802
+    """Spin component S^y, in units of hbar."""
+    return local("Sy", site)
+
+
+def Sz(site: int) -> Operator:  # noqa: N802
+    """Spin component S^z, in units of hbar."""
+    return local("Sz", site)
+
+
+def Sp(site: int) -> Operator:  # noqa: N802
+    """Raising operator S^+ = S^x + i S^y."""
+    return local("Sp", site)
+
+
+def Sm(site: int) -> Operator:  # noqa: N802
+    """Lowering operator S^- = S^x - i S^y."""
+    return local("Sm", site)
+
+
+def Create(site: int) -> Operator:  # noqa: N802
+    """Bosonic creation operator."""
+    return local("Create", site)
+
+
+def Destroy(site: int) -> Operator:  # noqa: N802
+    """Bosonic annihilation operator."""
+    return local("Destroy", site)
+
+
+def is_hermitian(operator: Operator, sites: Sites, tolerance: float = 1e-12) -> bool:
+    """Whether the operator equals its adjoint.
+
+    Products that meet their own adjoint, factor by factor, are settled at once. What is left is expanded in an
+    orthogonal basis of Hermitian one-site matrices, and is Hermitian if and only if all coefficients are real.
+    Raises ValueError if that takes more than 2^20 coefficients.
+    """
+    scale = max((abs(c) for c in operator.terms.values()), default=0.0)
+    rest = _without_adjoint_pairs(operator, sites, tolerance * scale)
+    expansions = [
+        [[((j, a), c) for a, c in _hermitian_components(sites[j], names)] for j, names in product] for product in rest
+    ]
+    if sum(math.prod(map(len, expansion)) for expansion in expansions) > 2**20:
+        raise ValueError(f"{shortened(operator)} is too long to tell whether it is Hermitian; pair terms with adjoints")
+    coefficients: dict[tuple[tuple[int, int], ...], complex] = {}
+    for coefficient, expansion in zip(rest.values(), expansions, strict=True):
+        for choice in itertools.product(*expansion):
+            # identity components (a == 0) drop out of the key, so that 2 * Number(0) and 1 - Z(0) meet
+            key = tuple(label for label, _ in choice if label[1] != 0)
+            coefficients[key] = coefficients.get(key, 0) + coefficient * complex(np.prod([c for _, c in choice]))
+    return all(abs(complex(c).imag) <= tolerance * scale for c in coefficients.values())
+
+
+def _without_adjoint_pairs(operator: Operator, sites: Sites, tolerance: float) -> dict[Product, complex]:
+    """The terms that are not the adjoint of another term, or of themselves; terms of equal matrices taken together."""
+
+    def key(product: Product, adjoint: bool = False) -> tuple[tuple[int, bytes], ...]:
+        factors = ((j, sites[j].matrix(names).astype(complex)) for j, names in product)
+        return tuple((j, ((m.conj().T if adjoint else m) + 0.0).tobytes()) for j, m in factors)
+
+    total: dict[tuple[tuple[int, bytes], ...], complex] = {}
+    for product, c in operator.terms.items():
+        total[key(product)] = total.get(key(product), 0) + c
+    representatives = {key(product): product for product in operator.terms}
+    return {
+        product: total[k]
+        for k, product in representatives.items()
+        if abs(total.get(key(product, adjoint=True), np.inf) - complex(total[k]).conjugate()) > tolerance
+    }
+
+
+def expand(operators: Sequence[Operator]) -> tuple[tuple[Product, ...], sparse.csr_array]:
+    """The distinct products in some operators, and the matrix that combines them.
+
+    Returns (products, matrix), matrix of shape (number of operators, number of products):
+    operators[k] = sum_p matrix[k, p] products[p].
+    """
+    index: dict[Product, int] = {}
+    rows, columns, values = [], [], []
+    for row, operator in enumerate(operators):
+        for product, coefficient in operator.terms.items():
+            rows.append(row)
+            columns.append(index.setdefault(product, len(index)))
+            values.append(coefficient)
+    dtype = complex if any(isinstance(v, complex) for v in values) else float
+    matrix = sparse.csr_array((np.array(values, dtype), (rows, columns)), shape=(len(operators), len(index)))
+    return tuple(index), matrix
+
+
+def local_strength(operator: Operator, sites: Sites) -> float:
+    """The largest strength on one site: sum of |coefficient| x factor norms over all terms that act there."""
+    strengths = np.zeros(len(sites))
+    for product, c in operator.terms.items():
+        norm = abs(c) * np.prod([np.linalg.norm(sites[j].matrix(names), 2) for j, names in product])
+        strengths[[j for j, _ in product]] += norm
+    return float(strengths.max())
+
+
+def shortened(operator: Operator, width: int = 70) -> str:
+    """The operator's text, cut to fit a message."""
+    text = repr(operator)
+    return text if len(text) <= width else text[: width - 4] + " ..."
+
+
+def _as_operator(value: Any) -> Any:
+    if isinstance(value, Operator):
+        return value
+    return Operator({(): _plain(value)}) if isinstance(value, Scalar | np.number) else NotImplemented
+
+
+def _plain(value: Any) -> complex:
+    """Python float where the imaginary part is zero, else Python complex."""
+    value = complex(value)
+    return value.real if value.imag == 0 else value
+
+
+def _multiply(left: Product, right: Product) -> tuple[complex, Product]:
+    phase: complex = 1
+    factors = dict(left)
+    for site, names in right:
+        merged = list(factors.get(site, ()))
+        for name in names:
+            if merged and (merged[-1], name) in _PAULI:
+                factor, result = _PAULI[merged.pop(), name]
+                phase *= factor
+                if result is not None:
+                    merged.append(result)
+            else:
+                merged.append(name)
+        factors[site] = tuple(merged)
+    return phase, tuple(sorted((site, names) for site, names in factors.items() if names))
+
+
+def _hermitian_components(site: Site, names: tuple[str, ...]) -> list[tuple[int, complex]]:
+    """Non-zero components of a one-site matrix in an orthogonal Hermitian basis, the identity first."""
+    matrix, d = site.matrix(names), site.dimension
+    components = [np.trace(matrix) / d]
+    diagonal = np.diagonal(matrix)
+    components += [(diagonal[: k + 1].sum() - (k + 1) * diagonal[k + 1]) / ((k + 1) * (k + 2)) for k in range(d - 1)]
+    for a, b in itertools.combinations(range(d), 2):
+        components += [(matrix[a, b] + matrix[b, a]) / 2, (matrix[a, b] - matrix[b, a]) * 0.5j]
+    return [(a, c) for a, c in enumerate(components) if c != 0]
+
+
+def _term_text(product: Product, coefficient: complex, first: bool) -> str:
+    factors = " * ".join(f"{name}({site})" for site, names in product for name in names)
+    negative = not isinstance(coefficient, complex) and coefficient < 0
+    sign = ("-" if first else "- ") if negative else ("" if first else "+ ")
+    magnitude = -coefficient if negative else coefficient
+    if not factors:
+        return f"{sign}{magnitude!r}"
+    return sign + (factors if magnitude == 1 else f"{magnitude!r} * {factors}")

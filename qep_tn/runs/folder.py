@@ -1,0 +1,260 @@
+"""A run's folder: config.toml, settings.json, history.nc, timing.nc, state.h5, summary.json, run.log and figures/.
+
+Every file is written beside its old version and put in its place at once, history.nc and timing.nc before state.h5. A
+run that is killed at any moment leaves them in step: state.h5 says how many rows count. Wall times stand in a file of
+their own, so that a run that was killed and resumed ends with the same history.nc, bit for bit.
+Files are data only; reading them never executes code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import signal
+import threading
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from qep_tn.runs.settings_check import check_fingerprint
+from qep_tn.hamiltonians.sites import Sites
+from qep_tn.states.ground_state import GroundState
+from qep_tn.runs.state_file import read_states, write_states
+
+_DISTRIBUTIONS = ("qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb")
+
+logger = logging.getLogger("qep_tn")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run, open for writing.
+
+    path: the folder.
+    resumed: whether the run goes on from what the folder holds.
+    """
+
+    path: Path
+    resumed: bool
+    log: logging.FileHandler
+
+    @classmethod
+    def create(cls, path: str | Path, config_text: str = "", resume: bool = False) -> RunFolder:
+        """Make the folder, or with `resume` open one, and start its run.log.
+
+        config_text: the resolved configuration (TOML), written to config.toml.
+        Raises ValueError if the folder cannot be written, is in use without `resume`, holds nothing to resume, or
+        was made with another configuration; the number of steps may change.
+        """
+        folder = Path(path)
+        try:
+            if resume and not (folder / "config.toml").exists():
+                raise ValueError(f"{folder} holds no run to resume; leave out --resume, or name the run with --out")
+            if not resume and folder.exists() and any(not _is_left_over(file) for file in folder.iterdir()):
+                raise ValueError(f"{folder} is not empty; go on with --resume, or choose another folder with --out")
+            if resume:
+                _check_configuration(folder, config_text)
+            (folder / "figures").mkdir(parents=True, exist_ok=True)
+            _replace(folder / "config.toml", lambda temporary: temporary.write_text(config_text))
+            handler = logging.FileHandler(folder / "run.log")
+        except OSError as error:
+            raise ValueError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from None
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.info("%s in %s", "resumed" if resume else "started", folder)
+        return cls(folder, resume, handler)
+
+    def close(self) -> None:
+        """End run.log."""
+        logger.removeHandler(self.log)
+        self.log.close()
+
+    def begin(self, made_with: Mapping[str, str]) -> None:
+        """Keep the fingerprint of a task's settings in settings.json, or go on only if it is the one that is kept.
+
+        config.toml is nothing to go by: a run that is begun from Python has what its caller writes there.
+        Raises ValueError with the first setting that differs.
+        """
+        file = self.path / "settings.json"
+        if self.resumed and file.exists():
+            check_fingerprint(_read_fingerprint(file), made_with, str(self.path))
+        elif self.resumed and (self.path / "state.h5").exists():
+            raise ValueError(
+                f"{self.path} does not say with which settings it was made, as runs of earlier versions; "
+                f"choose another folder with --out"
+            )
+        else:
+            text = json.dumps(made_with, indent=2) + "\n"
+            _replace(file, lambda temporary: temporary.write_text(text))
+
+    def save(self, history: xr.Dataset, states: Sequence[GroundState], extra: Mapping[str, ArrayLike | str]) -> None:
+        """Replace history.nc, timing.nc (the variable "seconds" of the history) and state.h5.
+
+        states: the newest converged states, those from which the next step starts.
+        extra: what else the next step uses; `extra["step"]` is how many rows of the history are done.
+        """
+        with _interrupts_deferred():  # HDF5's own code would swallow one
+            (self.path / "summary.json").unlink(missing_ok=True)  # it is of fewer steps
+            if "seconds" in history:
+                timing, history = history[["seconds"]], history.drop_vars("seconds")
+                _replace(self.path / "timing.nc", lambda temporary: timing.to_netcdf(temporary, engine="h5netcdf"))
+            _replace(self.path / "history.nc", lambda temporary: history.to_netcdf(temporary, engine="h5netcdf"))
+            _replace(self.path / "state.h5", lambda temporary: write_states(temporary, states, extra))
+
+    def load_states(self, sites: Sites) -> tuple[tuple[GroundState, ...], dict[str, Any]] | None:
+        """The saved states and `extra`; None if this run starts from the beginning.
+
+        Raises ValueError if state.h5 is damaged or of another model.
+        """
+        file = self.path / "state.h5"
+        if not self.resumed or not file.exists():
+            return None
+        return read_states(file, sites)
+
+    def load_history(self, step: int, dimension: str = "step") -> xr.Dataset:
+        """The first `step` rows of history.nc and timing.nc. Raises ValueError if they are damaged or shorter."""
+        history = _read_history(self.path)
+        if history.sizes.get(dimension, 0) < step:
+            raise ValueError(
+                f"{self.path / 'history.nc'} has fewer than the {step} {dimension}s of state.h5; "
+                f"start again with another --out"
+            )
+        return history.isel({dimension: slice(step)})
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json: `summary`, the versions of the libraries, and the platform."""
+        complete = {**summary, "versions": versions(), "platform": platform.platform()}
+        text = json.dumps(complete, indent=2, default=_plain) + "\n"
+        _replace(self.path / "summary.json", lambda temporary: temporary.write_text(text))
+
+
+def load(run_dir: str | Path) -> xr.Dataset:
+    """The history of a run with its wall times, and the entries of its summary as attributes.
+
+    Raises ValueError if the folder holds no history, or a file is damaged.
+    """
+    folder = Path(run_dir)
+    history = _read_history(folder)
+    file = folder / "summary.json"
+    if file.exists():  # an unfinished run has none
+        try:
+            history.attrs |= json.loads(file.read_text())
+        except (ValueError, TypeError):
+            raise ValueError(f"{file} is not a summary of a run; delete it, and go on with --resume") from None
+    return history
+
+
+def versions() -> dict[str, str]:
+    """Versions of this library and of those that it computes with, and of Python."""
+    found = {"python": platform.python_version()}
+    for distribution in _DISTRIBUTIONS:
+        name = distribution.removeprefix("physics-")
+        try:
+            found[name] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _read_history(folder: Path) -> xr.Dataset:
+    """history.nc and, where it is there, timing.nc."""
+    file = folder / "history.nc"
+    if not file.exists():
+        raise ValueError(f"{file} does not exist; give the folder of a run")
+    history = _read_dataset(file)
+    timing = _read_dataset(folder / "timing.nc") if (folder / "timing.nc").exists() else xr.Dataset()
+    return history.merge(timing, join="left") if timing else history
+
+
+def _read_dataset(file: Path) -> xr.Dataset:
+    try:
+        return xr.load_dataset(file, engine="h5netcdf")
+    except (OSError, KeyError, ValueError, RuntimeError):
+        raise ValueError(f"{file} is damaged or not a history; start again with another folder, --out") from None
+
+
+def _read_fingerprint(file: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError):
+        raise ValueError(f"{file} is damaged; start again with another folder, --out") from None
+
+
+def _check_configuration(folder: Path, config_text: str) -> None:
+    try:
+        saved = tomllib.loads((folder / "config.toml").read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / 'config.toml'} is damaged ({error}); start another run with --out") from None
+    old, new = _entries(saved), _entries(tomllib.loads(config_text))
+    made_by, verb = (entries.get("versions.verb") for entries in (old, new))
+    if made_by != verb:
+        raise ValueError(f"--resume of {verb}, but the run in {folder} is one of {made_by}; choose another --out")
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key) and not key.endswith(".steps") and not key.startswith("versions."):
+            raise ValueError(
+                f"--resume with {key} = {new.get(key)!r}, but the run in {folder} was made with {old.get(key)!r}; "
+                f"restore it, or start another run with --out"
+            )
+
+
+def _is_left_over(file: Path) -> bool:
+    """Whether a run that was killed before it wrote its config.toml may have left this."""
+    return file.name in ("run.log", ".config.toml.new") or (file.name == "figures" and not any(file.iterdir()))
+
+
+def _entries(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested table as one level, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _entries(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    """Write a file such that at every moment either the old or the new one is there, whole and on disk."""
+    temporary = file.with_name(f".{file.name}.new")
+    write(temporary)
+    _to_disk(temporary)
+    os.replace(temporary, file)
+    _to_disk(file.parent)
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """A Ctrl-C in here is raised at the end."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        raise KeyboardInterrupt
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy numbers and arrays, and anything else, as JSON has them."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -1,0 +1,1 @@
+"""What a solve returns: ground states, and what they are kept as."""
