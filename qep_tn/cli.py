@@ -80,16 +80,16 @@ def gradient(
 ) -> None:
     """Gradient of an objective with respect to every coupling."""
     with _run("gradient", config, overrides, solver, out, resume) as run:
-        from qep_tn.descent.table import History
+        from qep_tn.descent.table import Table, gradient_columns, gradient_row
         from qep_tn.gradients.gradient import gradient as take_gradient
         from qep_tn.tasks.report import gradient_summary, gradient_table
 
-        history = History(run.H)
+        table = Table(gradient_columns(run.H))
         began = time.perf_counter()
         g = take_gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
         seconds = time.perf_counter() - began
-        history.add(run.theta, g, np.ones(len(run.H.couplings), bool), seconds)
-        run.folder.save(history.dataset(), [g.free], {"step": len(history)})
+        table.add(gradient_row(run.H, run.theta, g, np.ones(len(run.H.couplings), bool)), seconds)
+        run.folder.save(table.dataset(), [g.free], {"step": len(table)})
         run.folder.write_summary(gradient_summary(g, run.solver, seconds))
         print(gradient_table(run.H, g, seconds), f"results in {run.folder.path}", sep="\n")
         if not g.trustworthy:

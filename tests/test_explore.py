@@ -8,7 +8,7 @@ from scipy.optimize import minimize, minimize_scalar
 from test_optimizers import textbook
 
 from qep_tn import models
-from qep_tn.descent import walk as walk_task
+from qep_tn.descent import objective as taken
 from qep_tn.descent.update_rules import OPTIMIZERS
 from qep_tn.gradients.gradient import DegenerateGroundStateWarning
 from qep_tn.gradients.losses import Expectation, FunctionLoss, Magnitude
@@ -196,7 +196,7 @@ def test_state_of_another_task_is_not_resumed(tmp_path):
     run = RunFolder.create(tmp_path, "[explore]\nrate = 0.1\n", resume=True)
     run.save(whole.history, [whole.state], {"step": 1})
     run.close()
-    with pytest.raises(ValueError, match="holds no walk of this model to resume"):
+    with pytest.raises(ValueError, match="holds nothing of this task to resume"):
         walk(tmp_path, resume=True)
 
 
@@ -422,7 +422,7 @@ def test_losses_that_no_process_can_be_sent_are_refused():
 
 def interrupt_after(monkeypatch, steps):
     """Raise KeyboardInterrupt, as Ctrl-C does, in the gradient after some steps."""
-    gradient, calls = walk_task.gradient, []
+    gradient, calls = taken.gradient, []
 
     def interrupted(*args, **kwargs):
         if len(calls) == steps:
@@ -430,4 +430,4 @@ def interrupt_after(monkeypatch, steps):
         calls.append(None)
         return gradient(*args, **kwargs)
 
-    monkeypatch.setattr(walk_task, "gradient", interrupted)
+    monkeypatch.setattr(taken, "gradient", interrupted)

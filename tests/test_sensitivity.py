@@ -187,5 +187,5 @@ def test_state_of_another_task_is_not_resumed(tmp_path):
     run = RunFolder.create(tmp_path, "[sensitivity]\nrate = 0.2\n", resume=True)
     run.save(result.history, result.states, {"step": 1})
     run.close()
-    with pytest.raises(ValueError, match="holds no pair of this model to resume"):
+    with pytest.raises(ValueError, match="holds nothing of this task to resume"):
         run_of(tmp_path, 3, resume=True)

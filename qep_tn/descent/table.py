@@ -1,9 +1,9 @@
-"""The history of a stepwise task: theta, loss, gradient and their errors, one row for every step."""
+"""The table of a stepwise task: one row for every step, with long names and units."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,85 +12,121 @@ from numpy.typing import NDArray
 from qep_tn.gradients.gradient import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 
-# name -> (long_name, units); "energy" is the Hamiltonian's own unit
+
+class Column(NamedTuple):
+    """What a variable is; "energy" among units is the Hamiltonian's own.
+
+    coupling: name of its second dimension, where a row has one value for each coupling of an array parameter.
+    """
+
+    long_name: str
+    units: str
+    coupling: str = ""
+
+
 _FIGURES = {
-    "loss": ("loss", "1"),
-    "loss_error": ("estimated error of the loss", "1"),
-    "gradient_norm": ("norm of the loss gradient over the trained parameters", "energy^-1"),
-    "gradient_norm_error": ("norm of the estimated gradient error over the trained parameters", "energy^-1"),
-    "relative_error": ("estimated relative error of the gradient over all parameters", "1"),
-    "overlap": ("overlap |<free|nudged>|^2 of the ground states", "1"),
-    "beta": ("nudge strength", "energy"),
-    "max_bond": ("largest bond dimension of the free state, 0 where it is not an MPS", "1"),
-    "ground_states": ("ground states solved for so far", "1"),
-    "trustworthy": ("whether free and nudged states are of one branch", "1"),
-    "seconds": ("wall time of the step", "s"),
+    "loss": Column("loss", "1"),
+    "loss_error": Column("estimated error of the loss", "1"),
+    "gradient_norm": Column("norm of the loss gradient over the trained parameters", "energy^-1"),
+    "gradient_norm_error": Column("norm of the estimated gradient error over the trained parameters", "energy^-1"),
+    "relative_error": Column("estimated relative error of the gradient over all parameters", "1"),
+    "overlap": Column("overlap |<free|nudged>|^2 of the ground states", "1"),
+    "beta": Column("nudge strength", "energy"),
+    "max_bond": Column("largest bond dimension of the free state, 0 where it is not an MPS", "1"),
+    "ground_states": Column("ground states solved for so far", "1"),
+    "trustworthy": Column("whether free and nudged states are of one branch", "1"),
+    "seconds": Column("wall time of the step", "s"),
 }
 
 
-class History:
-    """Rows of a stepwise task, and the data set that they make.
+class Table:
+    """Rows of a stepwise task, and the data set of dimension `step` that they make.
 
-    Dimension `step`; an array parameter `g` has a second dimension `g_coupling`. Row n holds theta before step
-    n, with the loss and the gradient there.
+    columns: name -> what it is, in the order in which they are written; `attributes` of the data set.
     """
 
-    def __init__(self, H: Hamiltonian, recorded: xr.Dataset | None = None) -> None:
-        taken = {"start", "step", *_FIGURES}
-        taken |= {f"gradient_{n}{suffix}" for n in H.parameters for suffix in ("", "_error")}
-        if clash := next((n for n in H.parameters if n in taken or "/" in n), None):
-            raise ValueError(f"parameter {clash!r} cannot be recorded: the name is taken in history.nc; rename it")
-        self._H = H
-        self._columns: dict[str, list[Any]] = {}
-        if recorded is not None:
-            self._columns = {str(name): list(variable.values) for name, variable in recorded.data_vars.items()}
+    def __init__(self, columns: Mapping[str, Column], attributes: Mapping[str, Any] | None = None) -> None:
+        self._columns, self._attributes = columns, dict(attributes or {})
+        self._rows: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
-        return len(self._columns.get("loss", ()))
+        return len(self._rows)
 
     def __getitem__(self, name: str) -> NDArray:
         """Every row of one variable."""
-        return np.array(self._columns[name])
+        return np.array([row[name] for row in self._rows])
 
-    def add(self, theta: Theta, gradient: Gradient, trained: NDArray, seconds: float) -> None:
-        """Record a step. `trained` is a mask over all couplings."""
-        row: dict[str, Any] = {}
-        for name in self._H.parameters:
-            row[name] = theta[name]
-            row[f"gradient_{name}"] = gradient.gradient[name]
-            row[f"gradient_{name}_error"] = gradient.error[name]
-        solved = self._columns["ground_states"][-1] if len(self) else 0
-        row |= {
-            "loss": gradient.value,
-            "loss_error": gradient.value_error,
-            "gradient_norm": np.linalg.norm(flattened(self._H, gradient.gradient)[trained]),
-            "gradient_norm_error": np.linalg.norm(flattened(self._H, gradient.error)[trained]),
-            "relative_error": gradient.relative_error,
-            "overlap": gradient.overlap,
-            "beta": gradient.beta,
-            "max_bond": max(gradient.free.bond_dimensions, default=0),
-            "ground_states": solved + gradient.ground_states,
-            "trustworthy": gradient.trustworthy,
-            "seconds": seconds,
-        }
-        for name, value in row.items():
-            self._columns.setdefault(name, []).append(value)
+    def row(self, number: int) -> dict[str, Any]:
+        """One row; negative numbers count from the end."""
+        return self._rows[number]
+
+    def add(self, row: Mapping[str, Any], seconds: float) -> None:
+        """Append a row; its "ground_states" are those of the step, and add up."""
+        solved = self._rows[-1]["ground_states"] if self._rows else 0
+        self._rows.append({**row, "ground_states": solved + row["ground_states"], "seconds": seconds})
+
+    def fill(self, recorded: xr.Dataset) -> None:
+        """Go back to the rows of a data set."""
+        names = [str(name) for name in recorded.data_vars]
+        values = [recorded[name].values for name in names]
+        self._rows = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
     def dataset(self) -> xr.Dataset:
-        """All rows, with long names and units."""
-        descriptions = dict(_FIGURES)
-        arrays = {name for name, value in self._H.parameters.items() if isinstance(value, tuple)}
-        for name in self._H.parameters:
-            descriptions[name] = (f"parameter {name} before the step", "energy")
-            descriptions[f"gradient_{name}"] = (f"derivative of the loss by {name}", "energy^-1")
-            descriptions[f"gradient_{name}_error"] = (f"estimated error of gradient_{name}", "energy^-1")
-        variables = {}
-        for name, (long_name, units) in descriptions.items():
-            parameter = name.removeprefix("gradient_").removesuffix("_error")
-            dimensions = ("step", f"{parameter}_coupling") if parameter in arrays else ("step",)
-            variables[name] = (dimensions, self[name], {"long_name": long_name, "units": units})
+        """All rows."""
+        variables = {
+            name: (
+                ("step", c.coupling) if c.coupling else ("step",),
+                self[name],
+                {"long_name": c.long_name, "units": c.units},
+            )
+            for name, c in self._columns.items()
+        }
         steps = ("step", np.arange(len(self)), {"long_name": "step", "units": "1"})
-        return xr.Dataset(variables, coords={"step": steps})
+        return xr.Dataset(variables, coords={"step": steps}, attrs=self._attributes)
+
+
+def gradient_columns(H: Hamiltonian) -> dict[str, Column]:
+    """The columns of a table of gradients: row n holds theta before step n, with the loss and the gradient there.
+
+    Raises ValueError for a parameter whose name is taken.
+    """
+    taken = {"start", "step", *_FIGURES}
+    taken |= {f"gradient_{n}{suffix}" for n in H.parameters for suffix in ("", "_error")}
+    refuse_taken_names(H, taken)
+    columns = dict(_FIGURES)
+    for name, value in H.parameters.items():
+        coupling = f"{name}_coupling" if isinstance(value, tuple) else ""
+        columns[name] = Column(f"parameter {name} before the step", "energy", coupling)
+        columns[f"gradient_{name}"] = Column(f"derivative of the loss by {name}", "energy^-1", coupling)
+        columns[f"gradient_{name}_error"] = Column(f"estimated error of gradient_{name}", "energy^-1", coupling)
+    return columns
+
+
+def gradient_row(H: Hamiltonian, theta: Theta, g: Gradient, trained: NDArray) -> dict[str, Any]:
+    """One gradient as a row. `trained` is a mask over all couplings."""
+    row: dict[str, Any] = {}
+    for name in H.parameters:
+        row[name] = theta[name]
+        row[f"gradient_{name}"] = g.gradient[name]
+        row[f"gradient_{name}_error"] = g.error[name]
+    return row | {
+        "loss": g.value,
+        "loss_error": g.value_error,
+        "gradient_norm": np.linalg.norm(flattened(H, g.gradient)[trained]),
+        "gradient_norm_error": np.linalg.norm(flattened(H, g.error)[trained]),
+        "relative_error": g.relative_error,
+        "overlap": g.overlap,
+        "beta": g.beta,
+        "max_bond": max(g.free.bond_dimensions, default=0),
+        "ground_states": g.ground_states,
+        "trustworthy": g.trustworthy,
+    }
+
+
+def refuse_taken_names(H: Hamiltonian, taken: set[str]) -> None:
+    """Raise ValueError for a parameter whose name history.nc uses for something else."""
+    if clash := next((n for n in H.parameters if n in taken or "/" in n), None):
+        raise ValueError(f"parameter {clash!r} cannot be recorded: the name is taken in history.nc; rename it")
 
 
 def flattened(H: Hamiltonian, values: Mapping[str, Any]) -> NDArray:

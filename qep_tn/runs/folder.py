@@ -26,10 +26,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from qep_tn.runs.settings_check import check_fingerprint
 from qep_tn.hamiltonians.sites import Sites
-from qep_tn.states.ground_state import GroundState
+from qep_tn.runs.settings_check import check_fingerprint
 from qep_tn.runs.state_file import read_states, write_states
+from qep_tn.states.ground_state import GroundState
 
 _DISTRIBUTIONS = ("qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb")
 

@@ -1,7 +1,7 @@
 """The one loop of every task that goes step by step: settings checked, newest row found, step, save, until all is done.
 
-A task writes its step and its table. What comes next depends on nothing but what it saves, so that a run that was killed
-or interrupted at any moment ends where one ends that was not.
+A task writes its step and its table. What comes next depends on nothing but what it saves, so that a run that was
+killed or interrupted at any moment ends where one ends that was not.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from qep_tn.states.ground_state import GroundState
 
 
 class Stepwise(Protocol):
-    """A task on its way.
-
-    sites: of its ground states. rows: how many steps are done. total: how many there will be, None if nobody knows.
-    unit: what a step makes, such as a point.
-    """
+    """A task on its way."""
 
     @property
-    def sites(self) -> Sites: ...
+    def sites(self) -> Sites:
+        """Of its ground states."""
+
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many steps are done."""
+
     @property
-    def total(self) -> int | None: ...
+    def total(self) -> int | None:
+        """How many there will be; None if nobody knows."""
+
     @property
-    def unit(self) -> str: ...
+    def unit(self) -> str:
+        """What a step makes, such as a point."""
 
     def advance(self) -> bool:
         """The next step; False, without one, when all is done."""
@@ -45,7 +48,7 @@ class Stepwise(Protocol):
         """The table, all steps so far."""
 
     def snapshot(self) -> tuple[Sequence[GroundState], dict[str, Any]]:
-        """What `restore` needs: ground states, and numbers, arrays and texts by name; "step" counts the table's rows."""
+        """What `restore` needs: ground states, and numbers, arrays and texts by name, "step" of them the rows."""
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], run: RunFolder) -> None:
         """Go back to a snapshot; the table's rows are the run's.

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.gradients.losses import Loss
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.hamiltonians.sites import Site
 from qep_tn.solvers.protocol import Solver, settings_of

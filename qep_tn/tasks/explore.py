@@ -2,7 +2,7 @@
 
 By default every step moves theta by a fixed length along the gradient of the objective (Wanjura and Marquardt,
 arXiv:2406.06482, phase exploration): theta <- theta -+ rate * g / |g|, |g| over all trained couplings together.
-`qep_tn.descent.walk` takes one walk; this file checks what is asked for, and brings several walks together.
+`qep_tn.descent` takes one walk; this file checks what is asked for, and brings several walks together.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qep_tn.descent.feasible_set import Bounds, Region
+from qep_tn.descent.loop import Ending
+from qep_tn.descent.objective import Accuracy
 from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
-from qep_tn.descent.walk import Walk, Walked, follow
+from qep_tn.descent.walk import Walk, Walked
 from qep_tn.gradients.gradient import Scheme
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.runs.executors import map_in_processes
 from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.loop import carry_through
 from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.registry import default_solver
@@ -44,17 +47,23 @@ class Exploration:
     history: dimension `step`, one row for every theta of the walk, the last one after the last step. Of several walks:
         dimensions `start` and `step`; past a walk's end there is NaN, and in `trustworthy` -1, elsewhere 1 or 0.
     state: the free ground state at the last row, of the best walk; by "l-bfgs-b" at its lowest row.
-    converged: whether all steps were made ("l-bfgs-b" must converge) or an optimum was reached, along gradients that
-        all are trustworthy and met `rtol`; of the best walk.
-    message: how it ended, why it stopped early, or which gradients are not as they should be, and the remedy.
+    ending: whether all steps were made, an optimum was reached, or why it stopped early; of the best walk.
+    message: the same as a sentence, or which gradients are not as they should be, and the remedy.
     best: the walk with the lowest last loss, by "l-bfgs-b" lowest loss, as a position along `start`.
     """
 
     history: xr.Dataset
     state: GroundState
-    converged: bool
+    ending: Ending
     message: str
     best: int = 0
+
+    @property
+    def converged(self) -> bool:
+        """Whether all steps were made ("l-bfgs-b" must converge) or an optimum was reached, along gradients that all
+        are trustworthy and met `rtol`.
+        """
+        return self.ending.good
 
 
 def explore_phases(
@@ -114,24 +123,24 @@ def explore_phases(
         "constraints": list(constraints),
     }  # fmt: skip
     names = [n for n in H.parameters if train is None or n in train]
-    made_with: dict[str, str] = {}
-    if run is not None:
-        made_with = fingerprint({
-            "task": "explore", **model_settings(H, theta), "objective": objective, "train": names, **settings,
-            "starts": starts, "spread": spread, "seed": seed, "start": start, **solver_settings(walk.solver),
-        })  # fmt: skip
-        run.begin(made_with)
+    solver = walk.accuracy.solver
+    made_with = {
+        "task": "explore", **model_settings(H, theta), "objective": objective, "train": names, **settings,
+        "starts": starts, "spread": spread, "seed": seed, "start": start, **solver_settings(solver),
+    }  # fmt: skip
     if starts == 1:
-        walked = [follow(walk, run, progress)]
-        result = Exploration(walked[0].history, walked[0].state, walked[0].converged, walked[0].message)
+        walked = [_follow(walk, run, made_with, progress)]
+        result = Exploration(walked[0].history, walked[0].state, walked[0].ending, walked[0].message)
     else:
+        if run is not None:
+            run.begin(fingerprint(made_with))
         settings |= {"starts": starts, "spread": spread, "seed": seed}
         walked = _several(walk, _positions(walk, starts, spread, seed), run, made_with, processes, progress)
         result = _together(walked)
     if run is not None:
         if starts > 1:
             run.save(result.history, [result.state], {"starts": starts, "best": result.best})
-        run.write_summary(_summary(result, walked, settings, walk.solver, names))
+        run.write_summary(_summary(result, walked, settings, solver, names))
     return result
 
 
@@ -162,7 +171,7 @@ def plan_walk(
         raise ValueError("optimizer 'l-bfgs-b' takes bounds but no linear constraints; use 'adam' or 'normalized'")
     return Walk(
         H, position, trained, -objective if direction == "maximize" else objective, steps, rate, optimizer, region,
-        default_solver(H) if solver is None else solver, rtol, beta, scheme, start,
+        Accuracy(default_solver(H) if solver is None else solver, rtol, beta, scheme), start,
     )  # fmt: skip
 
 
@@ -175,6 +184,15 @@ def _trained(H: Hamiltonian, train: Sequence[str] | None) -> NDArray:
         raise ValueError(f"train is empty; name at least one of {', '.join(H.parameters)}")
     sizes = {name: len(a) if isinstance(a, tuple) else 1 for name, a in H.parameters.items()}
     return np.concatenate([np.full(size, name in names) for name, size in sizes.items()])
+
+
+def _follow(walk: Walk, run: RunFolder | None, made_with: Mapping[str, Any], progress: bool = False) -> Walked:
+    """Walk to the end, from the beginning or from what the run's folder holds."""
+    descent = walk.descent()
+    carry_through(descent, run, made_with, "explore", progress)
+    walked = walk.outcome(descent)
+    logger.info("%s", walked.message)
+    return walked
 
 
 def _check(direction: str, steps: int, rate: float, optimizer: str) -> None:
@@ -217,11 +235,11 @@ class _Start:
     walk: Walk
     folder: Path | None
     config_text: str
-    made_with: Mapping[str, str]
+    made_with: Mapping[str, Any]
 
 
 def _several(
-    walk: Walk, positions: Sequence[NDArray], run: RunFolder | None, made_with: Mapping[str, str],
+    walk: Walk, positions: Sequence[NDArray], run: RunFolder | None, made_with: Mapping[str, Any],
     processes: int | None, progress: bool,
 ) -> list[Walked]:  # fmt: skip
     """The walks from several positions, in processes."""
@@ -231,7 +249,7 @@ def _several(
             replace(walk, position=position),
             None if run is None else run.path / f"start-{number}",
             text,
-            {**made_with, **fingerprint({"starts": 1, "theta": walk.H.unflatten(position)})},
+            {**made_with, "starts": 1, "theta": walk.H.unflatten(position)},
         )
         for number, position in enumerate(positions)
     ]
@@ -255,7 +273,7 @@ def _several(
 def _walk_from(task: _Start) -> Walked:
     """One of several walks, in its folder. Goes on from what the folder holds."""
     if task.folder is None:
-        return follow(task.walk)
+        return _follow(task.walk, None, task.made_with)
     resumes = (task.folder / "config.toml").exists()
     if not resumes:  # killed before it was made
         (task.folder / ".config.toml.new").unlink(missing_ok=True)
@@ -265,8 +283,7 @@ def _walk_from(task: _Start) -> Walked:
     warnings = logging.getLogger("py.warnings")
     warnings.addHandler(run.log)
     try:
-        run.begin(task.made_with)
-        return follow(task.walk, run)
+        return _follow(task.walk, run, task.made_with)
     finally:
         warnings.removeHandler(run.log)
         run.close()
@@ -282,7 +299,7 @@ def _together(walked: Sequence[Walked]) -> Exploration:
     logger.info("%s", message)
     history = xr.concat([_lengthened(w.history, length) for w in walked], dim="start", join="exact")
     history = history.assign_coords(start=("start", np.arange(len(walked)), {"long_name": "start", "units": "1"}))
-    return Exploration(history, walked[best].state, walked[best].converged, message, best)
+    return Exploration(history, walked[best].state, walked[best].ending, message, best)
 
 
 def _lengthened(history: xr.Dataset, length: int) -> xr.Dataset:

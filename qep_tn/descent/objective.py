@@ -1,0 +1,186 @@
+"""What a descent lowers, and its slope by quantum equilibrium propagation: at one theta, of a pair, or over a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.descent.table import Column, flattened, gradient_columns, gradient_row
+from qep_tn.gradients.gradient import Gradient, Scheme, gradient
+from qep_tn.gradients.losses import Loss
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.solvers.protocol import Solver
+from qep_tn.states.ground_state import GroundState
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How gradients are taken; see `qep_tn.gradient`."""
+
+    solver: Solver
+    rtol: float
+    beta: float | Literal["auto"]
+    scheme: Scheme
+
+    @property
+    def auto(self) -> bool:
+        """Whether the nudge is chosen for accuracy; one that is given is the rule of the descent, finite as it is."""
+        return self.beta == "auto"
+
+    def gradient(self, H: Hamiltonian, theta: Theta, loss: Loss, start: GroundState | None) -> Gradient:
+        """A gradient."""
+        return gradient(
+            H, theta, loss, solver=self.solver, rtol=self.rtol, beta=self.beta, scheme=self.scheme, start=start
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An objective at a position.
+
+    slope, error: over what the position has, zero for what does not move. gradients: that it was made of.
+    """
+
+    value: float
+    slope: NDArray
+    error: NDArray
+    gradients: tuple[Gradient, ...]
+
+    @cached_property
+    def norm(self) -> float:
+        """Of the slope."""
+        return float(np.linalg.norm(self.slope))
+
+    @cached_property
+    def norm_error(self) -> float:
+        """Norm of the slope's error."""
+        return float(np.linalg.norm(self.error))
+
+    @property
+    def untrusted(self) -> Gradient | None:
+        """The first gradient that is not trustworthy."""
+        return next((g for g in self.gradients if not g.trustworthy), None)
+
+    @property
+    def free(self) -> tuple[GroundState, ...]:
+        """The free states, from which a next evaluation may start."""
+        return tuple(g.free for g in self.gradients)
+
+
+class Objective(Protocol):
+    """A function of a position, its slope there, and how both are recorded."""
+
+    @property
+    def H(self) -> Hamiltonian:  # noqa: N802
+        """Whose ground states it takes."""
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Of its gradients."""
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Of its table."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Of the data set."""
+
+    def evaluate(self, position: NDArray, starts: Sequence[GroundState | None]) -> Evaluation:
+        """Value and slope. starts: one ground state or none for each gradient; empty for none at all."""
+
+    def row(self, position: NDArray, found: Evaluation) -> dict[str, Any]:
+        """What the table keeps of it."""
+
+
+@dataclass(frozen=True)
+class OneTheta:
+    """A loss of one ground state. A position is all couplings; trained: mask over them, those that move."""
+
+    H: Hamiltonian
+    loss: Loss
+    trained: NDArray
+    accuracy: Accuracy
+
+    @cached_property
+    def columns(self) -> Mapping[str, Column]:
+        """Those of a gradient."""
+        return gradient_columns(self.H)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    def evaluate(self, position: NDArray, starts: Sequence[GroundState | None]) -> Evaluation:
+        """The loss and its gradient, zero where not trained."""
+        start = starts[0] if starts else None
+        g = self.accuracy.gradient(self.H, self.H.unflatten(position), self.loss, start)
+        slope, error = (np.where(self.trained, flattened(self.H, values), 0.0) for values in (g.gradient, g.error))
+        return Evaluation(g.value, slope, error, (g,))
+
+    def row(self, position: NDArray, found: Evaluation) -> dict[str, Any]:
+        """That of a gradient."""
+        return gradient_row(self.H, self.H.unflatten(position), found.gradients[0], self.trained)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The mean of losses of several ground states that share what is trained.
+
+    samples: (inputs, loss) for each ground state; inputs: parameter name -> value, and not trained. theta: the rest.
+    A position is all couplings; trained: mask over them.
+    """
+
+    H: Hamiltonian
+    samples: Sequence[tuple[Mapping[str, Any], Loss]]
+    trained: NDArray
+    accuracy: Accuracy
+
+    @cached_property
+    def columns(self) -> Mapping[str, Column]:
+        """Those of a gradient."""
+        return gradient_columns(self.H)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """How many samples."""
+        return {"samples": len(self.samples)}
+
+    def evaluate(self, position: NDArray, starts: Sequence[GroundState | None]) -> Evaluation:
+        """The mean loss and its gradient, zero where not trained; errors add up, for they may share a bias."""
+        theta = self.H.unflatten(position)
+        gradients = tuple(
+            self.accuracy.gradient(self.H, {**theta, **inputs}, loss, start)
+            for (inputs, loss), start in zip(self.samples, starts or [None] * len(self.samples), strict=True)
+        )
+        slopes, errors = (
+            np.mean([np.where(self.trained, flattened(self.H, values), 0.0) for values in parts], axis=0)
+            for parts in ([g.gradient for g in gradients], [g.error for g in gradients])
+        )
+        return Evaluation(float(np.mean([g.value for g in gradients])), slopes, errors, gradients)
+
+    def row(self, position: NDArray, found: Evaluation) -> dict[str, Any]:
+        """The mean loss and gradient; of the other figures the worst."""
+        theta, slope, error = (self.H.unflatten(vector) for vector in (position, found.slope, found.error))
+        gradients = found.gradients
+        row = {name: theta[name] for name in self.H.parameters}
+        row |= {f"gradient_{name}": slope[name] for name in self.H.parameters}
+        row |= {f"gradient_{name}_error": error[name] for name in self.H.parameters}
+        return row | {
+            "loss": found.value,
+            "loss_error": float(np.mean([g.value_error for g in gradients])),
+            "gradient_norm": found.norm,
+            "gradient_norm_error": found.norm_error,
+            "relative_error": max(g.relative_error for g in gradients),
+            "overlap": min(g.overlap for g in gradients),
+            "beta": max(g.beta for g in gradients),
+            "max_bond": max((b for g in gradients for b in g.free.bond_dimensions), default=0),
+            "ground_states": sum(g.ground_states for g in gradients),
+            "trustworthy": found.untrusted is None,
+        }
