@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +30,6 @@ if TYPE_CHECKING:  # what takes long to import is imported when it is needed: he
     from qep_tn.tasks.finite_size import Scaling
 
 DONE, WRONG_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
-_PATIENCE = 8.0  # seconds that a run has to end after Ctrl-C before it is interrupted again
 
 logger = logging.getLogger("qep_tn")
 
@@ -335,6 +332,7 @@ def _run(
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     from qep_tn.runs.folder import RunFolder, versions
+    from qep_tn.runs.interrupts import insistent_ctrl_c
 
     path = out or Path("runs") / f"{file.stem}-{verb}"
     with _foreign_files(path):
@@ -344,7 +342,7 @@ def _run(
     auto = " (auto)" if config.solver.name == "auto" else ""
     logger.info("%s of %r by %s", verb, H, "every solver" if auto and verb == "verify" else f"{chosen!r}{auto}")
     try:
-        with _insistent_ctrl_c(), threadpool_limits(1):  # with one thread a run repeats to the last bit
+        with insistent_ctrl_c(), threadpool_limits(1):  # with one thread a run repeats to the last bit
             yield _Run(config, H, theta, loss, observable, chosen, folder)
     except KeyboardInterrupt:
         logger.info("interrupted")
@@ -358,27 +356,6 @@ def _run(
     finally:
         warnings.removeHandler(folder.log)
         folder.close()
-
-
-@contextmanager
-def _insistent_ctrl_c() -> Iterator[None]:
-    """Raise KeyboardInterrupt again, some seconds later, if code that swallows exceptions has swallowed the first."""
-    ignored = not callable(signal.getsignal(signal.SIGINT))  # as for jobs in the background of a script
-    if ignored or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _leave_as_found(folder: RunFolder) -> None:

@@ -143,9 +143,10 @@ class LBFGSB:
         slope = np.where(self.trained, _couplings(descent, row, "gradient_"), 0.0)
         error = float(descent.table.row(row)["gradient_norm_error"]) if accuracy.auto else 0.0
         downhill = slope if region is None else -region.tangent(position, -slope)
-        if region is not None and (optimum := optimum_within(region, position, slope, downhill, error, row)):
-            if float(np.linalg.norm(slope)) > error:  # else it is the error, and not the region, that leaves nothing
-                return Stop(Ending.OPTIMUM, optimum)
+        # where the slope is flat, it is its error, and not the region, that leaves nothing
+        within = "" if region is None else optimum_within(region, position, slope, downhill, error, row)
+        if within and float(np.linalg.norm(slope)) > error:
+            return Stop(Ending.OPTIMUM, within)
         left = float(np.linalg.norm(downhill))
         if left <= error and not error <= accuracy.rtol * descent.natural_size:
             return Stop(

@@ -12,11 +12,8 @@ import json
 import logging
 import os
 import platform
-import signal
-import threading
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +24,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from qep_tn.hamiltonians.sites import Sites
+from qep_tn.runs.interrupts import interrupts_deferred
 from qep_tn.runs.settings_check import check_fingerprint
 from qep_tn.runs.state_file import read_states, write_states
 from qep_tn.states.ground_state import GroundState
@@ -104,7 +102,7 @@ class RunFolder:
         states: the newest converged states, those from which the next step starts.
         extra: what else the next step uses; `extra["step"]` is how many rows of the history are done.
         """
-        with _interrupts_deferred():  # HDF5's own code would swallow one
+        with interrupts_deferred():  # HDF5's own code would swallow one
             (self.path / "summary.json").unlink(missing_ok=True)  # it is of fewer steps
             if "seconds" in history:
                 timing, history = history[["seconds"]], history.drop_vars("seconds")
@@ -228,23 +226,6 @@ def _replace(file: Path, write: Callable[[Path], object]) -> None:
     _to_disk(temporary)
     os.replace(temporary, file)
     _to_disk(file.parent)
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """A Ctrl-C in here is raised at the end."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    received: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if received:
-        raise KeyboardInterrupt
 
 
 def _to_disk(path: Path) -> None:
