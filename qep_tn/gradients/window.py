@@ -60,7 +60,7 @@ _WIDEN_VECTORS, _VECTORS, _REDUCTION = 4, 10, 1e-2
 _GROWN = 7e-4
 # Of the error bars: rounding in an expectation value, what truncation adds to it in units of the cutoff squared, the
 # faintest component that can be told, and the amplitude that truncation leaves undetermined, in units of the cutoff.
-# With them `python -m benchmarks.accuracy --solvers NumbaDMRG` finds at least 99.5 % of the components within their bars
+# With them `python -m benchmarks.accuracy --solvers NumbaDMRG` finds at least 99.5 % of components within their bars
 _ROUNDING, _TRUNCATED, _FAINTEST_TOLD, _UNDETERMINED = 1e-15, 0.1, 1.3e-5, 0.3
 _FAINT, _FAINTEST = 100, 1e-4  # times the strong nudge and the gradient: 10 for one of natural size; and least share
 
