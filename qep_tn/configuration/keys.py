@@ -13,12 +13,12 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 
 from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
 from qep_tn.models import MODELS
+from qep_tn.solvers.registry import SOLVERS
 
-SolverName = Literal["auto", "exact", "free_fermion", "numba", "tenpy", "quimb"]
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
 ScanVariable = Literal["entropy", "fidelity_susceptibility", "observable"]
 
@@ -44,10 +44,19 @@ class ModelSection(Section):
     periodic: bool = Field(default=False, description="true (a ring) or false (an open chain)")
 
 
+_SOLVER_NAMES = f"'auto', {', '.join(map(repr, list(SOLVERS)[:-1]))} or {list(SOLVERS)[-1]!r}"
+
+
+def _registered(name: str) -> str:
+    if name != "auto" and name not in SOLVERS:
+        raise ValueError(f"{name!r} is no solver")
+    return name
+
+
 class SolverSection(Section):
     """How ground states are found. Settings that a solver does not have are left out; None is its own default."""
 
-    name: SolverName = Field(default="auto", description="'auto', 'exact', 'free_fermion', 'numba', 'tenpy' or 'quimb'")
+    name: Annotated[str, AfterValidator(_registered)] = Field(default="auto", description=_SOLVER_NAMES)
     max_bond: int | None = Field(default=None, ge=1, description="a bond dimension, 1 or more")
     cutoff: float | None = Field(default=None, gt=0, lt=1, description="a Schmidt value between 0 and 1")
     energy_tolerance: float | None = Field(default=None, gt=0, description="a positive number")
