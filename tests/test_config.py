@@ -87,16 +87,95 @@ def test_solver_option_overrides_the_file(written, name, solver):
     assert isinstance(build.solver(config, build.hamiltonian(config)), solver)
 
 
-def test_a_model_may_be_a_function_of_any_package(written, tmp_path, monkeypatch):
-    (tmp_path / "my_models.py").write_text(
-        "from qep_tn.models import xxz\n\ndef dimerized(L, ratio, ring=False):\n    return xxz(2 * L, periodic=ring)\n"
-    )
+GEOMETRIES = """
+from __future__ import annotations
+from qep_tn.models import xxz
+
+def dimerized(L, ratio, ring=False):
+    return xxz(2 * L, periodic=ring)
+
+def ladder(rungs: int, legs: int = 2, tilt: float = 0.5, edge: str | None = None, twisted: bool = False, *, name="it"):
+    return xxz(rungs * legs)
+
+def array(rows: int, shape: str = "square", **spacing):
+    return xxz(rows * len(spacing))
+
+def chain(L: int):
+    return xxz(L)
+"""
+
+
+@pytest.fixture
+def geometries(tmp_path, monkeypatch):
+    (tmp_path / "geometries.py").write_text(GEOMETRIES)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_models", raising=False)
-    text = '[model]\nname = "my_models:dimerized"\nL = 3\nratio = 0.5\nring = true\n'
-    assert len(build.hamiltonian(load(written(text))).sites) == 6
-    wrong = load(written(text.replace("ratio", "rato")))
-    assert "my_models:dimerized failed: TypeError" in refusal(lambda: build.hamiltonian(wrong))
+    monkeypatch.delitem(sys.modules, "geometries", raising=False)
+
+
+@pytest.mark.usefixtures("geometries")
+@pytest.mark.parametrize(
+    ("keys", "sites"),
+    [
+        ("dimerized' \n L = 3 \n ratio = 0.5 \n ring = true", 6),
+        ("dimerized' \n ratio = [0.5, 1]", 20),
+        ("ladder' \n rungs = 3", 6),
+        ("ladder' \n rungs = 3 \n legs = 4 \n tilt = 1", 12),
+        ("array' \n rows = 3 \n dx = 1.5 \n dy = 2", 6),
+        ("chain'", 10),
+    ],
+)
+def test_the_keys_of_a_model_are_the_parameters_of_its_function(written, keys, sites):
+    config = load(written(f"[model]\nname = 'geometries:{keys}\n"))
+    assert len(build.hamiltonian(config).sites) == sites
+    assert load(written(to_toml(config, {}))) == config
+
+
+@pytest.mark.usefixtures("geometries")
+def test_a_written_configuration_has_the_defaults_of_the_function_and_no_more(written):
+    config = load(written("[model]\nname = 'geometries:ladder'\nrungs = 10\n"))
+    written_out = tomllib.loads(to_toml(config, {}))["model"]
+    assert written_out == {"name": "geometries:ladder", "rungs": 10, "legs": 2, "tilt": 0.5, "twisted": False}
+    shipped = tomllib.loads(to_toml(load(written(MODEL)), {}))["model"]
+    assert shipped == {"name": "cluster_ising", "L": 10, "local": False, "periodic": False}
+
+
+@pytest.mark.usefixtures("geometries")
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("ladder' \n rung = 3", "[model] rung: unknown key; did you mean 'rungs'?"),
+        ("ladder' \n rungs = 3 \n L = 3", "[model] L: unknown key; known are name, rungs, legs, tilt, edge, twisted"),
+        ("ladder'", "[model] rungs: missing; give a whole number"),
+        ("ladder' \n rungs = 3.0", "[model] rungs: must be a whole number, not 3.0"),
+        ("ladder' \n rungs = true", "[model] rungs: must be a whole number, not True"),
+        ("ladder' \n rungs = 3 \n tilt = 'no'", "[model] tilt: must be a number, not 'no'"),
+        ("ladder' \n rungs = 3 \n tilt = inf", "[model] tilt: must be a number, not inf"),
+        ("ladder' \n rungs = 3 \n twisted = 1", "[model] twisted: must be true or false, not 1"),
+        ("array' \n rows = 3 \n shape = 2", "[model] shape: must be a string, not 2"),
+        ("array' \n rows = 3 \n dx = { y = 1 }", "[model] dx: must be a number, a string, true, false or a list"),
+        ("dimerized' \n ratio = 1 \n L = 0", "[model] L: must be a number of sites, 1 to 10000, not 0"),
+    ],
+)
+def test_mistakes_in_the_keys_of_a_model_are_named_with_what_its_function_takes(written, keys, message):
+    file = written(f"[model]\nname = 'geometries:{keys}\n")
+    assert refusal(lambda: load(file)).startswith(f"{file}: {message}")
+    override = ["model.rungs=2.5", "model.name=geometries:ladder"]
+    assert refusal(lambda: load(written(MODEL), override)).startswith("--set: [model] rungs: must be a whole number")
+
+
+@pytest.mark.usefixtures("geometries")
+def test_a_model_without_a_length_is_verified_and_traced_as_it_is(written):
+    text = "[model]\nname = 'geometries:ladder'\nrungs = 10\n"
+    config = load(written(text))
+    assert [config.length_for(verb) for verb in ("gradient", "boundary", "verify")] == [None, None, None]
+    asked = load(written(text), ["verify.L=6", "boundary.lengths=[8, 16]"])
+    assert refusal(lambda: asked.length_for("verify")) == (
+        "[verify] L: the model geometries:ladder has no L; leave L out"
+    )
+    assert "has no L; leave lengths out" in refusal(lambda: asked.length_for("boundary"))
+    chain = load(written("[model]\nname = 'geometries:chain'\nL = 64\n"))
+    assert chain.length_for("verify") == 10
+    assert len(build.hamiltonian(chain, 10).sites) == 10
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
-from qep_tn.configuration.keys import Config, first_line, hint
+from qep_tn.configuration.keys import Config
+from qep_tn.configuration.model import model_function
+from qep_tn.configuration.section import first_line, hint
 from qep_tn.expressions.operators_and_losses import parse_loss, parse_operator
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
@@ -20,10 +21,8 @@ from qep_tn.solvers.registry import solver_called
 def hamiltonian(config: Config, L: int | None = None) -> Hamiltonian:
     """The Hamiltonian of the configured model, on L sites if L is given. Raises ValueError if there is none."""
     section = config.model
-    keywords = section.model_dump(exclude={"name"}, exclude_unset=":" in section.name)
-    if L is not None:
-        keywords["L"] = L
-    function = _model_function(section.name)
+    keywords = section.keywords if L is None else {**section.keywords, "L": L}
+    function = model_function(section.name)
     if section.name in MODELS:
         return function(**keywords)
     try:
@@ -53,9 +52,8 @@ def theta(config: Config, H: Hamiltonian, shortened: bool = False) -> dict[str, 
                 raise ValueError(f"[parameters] {name}: has {len(listed)} values for {len(operators)} couplings")
             values[name] = np.array(listed[: len(operators)], float)
         elif isinstance(value, list):
-            raise ValueError(
-                f"[parameters] {name}: has {len(value)} values but is one coupling; set [model] local = true"
-            )
+            remedy = "set [model] local = true" if "local" in config.model.keywords else "give one number"
+            raise ValueError(f"[parameters] {name}: has {len(value)} values but is one coupling; {remedy}")
         else:
             values[name] = float(value)
     return values
@@ -118,25 +116,3 @@ def solver(config: Config, H: Hamiltonian) -> Solver:
     """The configured solver. "auto" is exact diagonalization on up to 12 qubits, else `NumbaDMRG`."""
     section = config.solver
     return solver_called(section.name, H, section.model_dump(exclude={"name"}, exclude_none=True))
-
-
-def _model_function(name: str) -> Any:
-    if name in MODELS:
-        return MODELS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ValueError(
-            f"[model] name: {hint(f'{name!r} is an unknown model', name, MODELS)}, or 'package.module:function'"
-        )
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
-        problem = f"{type(error).__name__}: {first_line(error)}"
-        raise ValueError(
-            f"[model] name: {name!r} cannot be imported, {problem}; is its folder on PYTHONPATH?"
-        ) from error
-    if not callable(function):
-        raise ValueError(
-            f"[model] name: {name!r} is a {type(function).__name__}; it must be a function that returns a Hamiltonian"
-        )
-    return function

@@ -9,14 +9,13 @@ writes the file, `qep_tn.configuration.build` makes Hamiltonians, losses and sol
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat
 
+from qep_tn.configuration.model import ModelSection
+from qep_tn.configuration.section import Section
 from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
-from qep_tn.models import MODELS
 from qep_tn.solvers.registry import SOLVERS
 
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
@@ -24,24 +23,6 @@ ScanVariable = Literal["entropy", "fidelity_susceptibility", "observable"]
 
 # in the bulk of a chain of any length; the published phase exploration measures it at L = 128: X(62) * X(66)
 BULK_CORRELATION = "X(L // 2 - 2) * X(L // 2 + 2)"
-
-
-class Section(BaseModel):
-    """A table of the file."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class ModelSection(Section):
-    """Which Hamiltonian. A "package.module:function" gets the keys that are given, and may have keys of its own."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, bool | int | float | str | list[bool | int | float | str]] = Field(init=False)
-
-    name: str = Field(description=f'a model ({", ".join(MODELS)}) or "package.module:function"')
-    L: int = Field(default=10, ge=1, le=10_000, description="a number of sites, 1 to 10000")
-    local: bool = Field(default=False, description="true (one coupling a term) or false (uniform)")
-    periodic: bool = Field(default=False, description="true (a ring) or false (an open chain)")
 
 
 _SOLVER_NAMES = f"'auto', {', '.join(map(repr, list(SOLVERS)[:-1]))} or {list(SOLVERS)[-1]!r}"
@@ -166,7 +147,7 @@ class Config(Section):
     """All sections of a file."""
 
     model: ModelSection
-    parameters: dict[str, float | list[float]] = {}
+    parameters: dict[str, float | list[float]] = Field(default={})
     solver: SolverSection = SolverSection()
     gradient: GradientSection = GradientSection()
     explore: ExploreSection = ExploreSection()
@@ -178,25 +159,28 @@ class Config(Section):
     PARAMETER: ClassVar[str] = "a finite number, or a list of them with one for each coupling"
 
     def length_for(self, verb: str) -> int | None:
-        """Number of sites that a verb works with, of the longest chain; None for that of the model."""
+        """Number of sites that a verb works with, of the longest chain; None for that of the model.
+
+        Raises ValueError if a length is asked of a model that has none.
+        """
         if verb == "verify":
             return self.verified_length
-        return max(self.boundary.lengths) if verb == "boundary" and self.boundary.lengths else None
+        if verb != "boundary" or not self.boundary.lengths:
+            return None
+        self._require_length("[boundary] lengths")
+        return max(self.boundary.lengths)
 
     @property
     def verified_length(self) -> int | None:
-        """Number of sites that verify takes: verify.L, else the model's or at most 10; None leaves it to a function."""
-        if self.verify.L is None and self.model.name not in MODELS and "L" not in self.model.model_fields_set:
-            return None
-        return self.verify.L or min(self.model.L, 10)
+        """Number of sites that verify takes: verify.L, else the model's or at most 10; None if the model has no L.
 
+        Raises ValueError for verify.L if the model has no L.
+        """
+        if self.verify.L is not None:
+            self._require_length("[verify] L")
+            return self.verify.L
+        return None if self.model.length is None else min(self.model.length, 10)
 
-def hint(problem: str, name: str, known: Mapping[str, Any]) -> str:
-    """The problem with a name, and the known name that is nearest, or all of them."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"{problem}; did you mean {close[0]!r}?" if close else f"{problem}; known are {', '.join(known)}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an exception's message."""
-    return (str(error).splitlines() or ["no message"])[0]
+    def _require_length(self, place: str) -> None:
+        if self.model.length is None:
+            raise ValueError(f"{place}: the model {self.model.name} has no L; leave {place.split()[1]} out")

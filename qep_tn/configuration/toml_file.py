@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qep_tn.configuration.keys import Config, Section, first_line, hint
-from qep_tn.models import MODELS
+from qep_tn.configuration.keys import Config
+from qep_tn.configuration.model import WRONG_KEY, ModelSection
+from qep_tn.configuration.section import Section, first_line, hint, shown
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -32,13 +33,10 @@ def load(path: str | Path, overrides: Sequence[str] = (), solver: str | None = N
         _set(table, ("solver", "name"), solver.replace("-", "_"))
         origins["solver", "name"] = "--solver"
     try:
-        config = Config.model_validate(table)
+        return Config.model_validate(table)
     except ValidationError as error:
         keys, problem = _explain(error)
         raise ValueError(f"{origins.get(keys[:2], path)}: {problem}") from None
-    if config.model.name in MODELS and (extra := next(iter(config.model.model_extra or {}), None)):
-        raise ValueError(f"{origins.get(('model', extra), path)}: {_unknown(('model', extra))}")
-    return config
 
 
 def to_toml(config: Config, versions: Mapping[str, str]) -> str:
@@ -92,18 +90,21 @@ def _set(table: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
 def _explain(error: ValidationError) -> tuple[tuple[str, ...], str]:
     """Keys of the first mistake, and one line that says what is allowed there."""
     details = error.errors()
+    if details[0]["type"] == WRONG_KEY:
+        key, problem = (str(details[0]["ctx"][part]) for part in ("key", "problem"))
+        return ("model", key), f"[model] {key}: {problem}"
     keys = tuple(str(part) for part in details[0]["loc"][:2])
     # where several types are allowed, the deepest complaint is about the type that was meant
     detail = max((d for d in details if d["loc"][:2] == details[0]["loc"][:2]), key=lambda d: len(d["loc"]))
     if detail["type"] == "extra_forbidden":
         return keys, _unknown(keys)
     if len(keys) == 1 and detail["type"] != "missing":
-        return keys, f"[{keys[0]}] must be a section with keys, not {_shown(detail['input'])}"
+        return keys, f"[{keys[0]}] must be a section with keys, not {shown(detail['input'])}"
     section, key = keys if len(keys) == 2 else (keys[0], "name")
     wanted = _description(section, key)
     if detail["type"] == "missing":
         return keys, f"[{section}] {key}: missing; give {wanted}"
-    return keys, f"[{section}] {key}: must be {wanted}, not {_shown(detail['input'])}"
+    return keys, f"[{section}] {key}: must be {wanted}, not {shown(detail['input'])}"
 
 
 def _description(section: str, key: str) -> str:
@@ -125,8 +126,10 @@ def _unknown(keys: tuple[str, ...]) -> str:
 
 
 def _fields(section: str) -> Mapping[str, Any]:
-    """The keys of a section; empty for sections of free keys."""
+    """The keys of a section, those of a chain for [model]; empty for sections of free keys."""
     annotation = Config.model_fields[section].annotation
+    if annotation is ModelSection:
+        return {**ModelSection.model_fields, **ModelSection.CHAIN}
     return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Section) else {}
 
 
@@ -141,8 +144,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _shown(value: Any, width: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= width else text[: width - 4] + " ..."
