@@ -6,6 +6,7 @@ from qep_tn.gradients.losses import Expectation, FunctionLoss, Loss, Magnitude, 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
 from qep_tn.hamiltonians.sites import Site, boson, bosons, qubit, qubits, spin, spins
+from qep_tn.ridges.extrapolation import extrapolate
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
 from qep_tn.solvers.numba_dmrg import NumbaDMRG
@@ -16,7 +17,7 @@ from qep_tn.states.ground_state import GroundState
 from qep_tn.states.mps import MPS
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
-from qep_tn.tasks.finite_size import Scaling, extrapolate, finite_size_scaling
+from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 

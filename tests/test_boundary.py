@@ -190,7 +190,7 @@ def test_a_crossover_is_no_boundary():
 
 
 @dataclasses.dataclass
-class Ring:
+class Ring(qt.Solver):
     """A made-up solver: <Z_0> rises across a circle of radius 1 in the plane of the fields a and b on spins 1 and 2."""
 
     calls: int = 0
@@ -446,7 +446,7 @@ def test_transverse_field_ising_chain_is_critical_at_equal_couplings():
 # --- what is wrong with the input
 
 
-class Unused:
+class Unused(qt.Solver):
     """A solver that nothing is left to: what is wrong is said before."""
 
     def ground_state(self, H, theta, start=None):

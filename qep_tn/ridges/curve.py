@@ -1,11 +1,12 @@
 """The tracer: where a trace of phase boundaries stands, and how it goes on.
 
-A predictor extrapolates the ridge by its last three points, the corrector finds it there. Every point keeps the ground
-states on its two sides, from which the next one starts.
+A predictor extrapolates the ridge by its last three points, the corrector finds it there. The outermost points of every
+curve keep the ground states on their two sides, from which the next one starts.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -15,21 +16,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from qep_tn.hamiltonians.sites import Sites
+from qep_tn.ridges.extension import check_points_grow, check_window_grows
 from qep_tn.ridges.line import Branches, Correction, Line
 from qep_tn.ridges.peak import Peak
 from qep_tn.ridges.plane import Place, Plane
-from qep_tn.ridges.points import POINT_NUMBERS, Point, boundary_dataset
+from qep_tn.ridges.points import POINT_NUMBERS, Point, Reason, Stop, boundary_dataset
+from qep_tn.ridges.predictor import in_plane, line_across, predict, tangent, turned, width_along
 from qep_tn.states.ground_state import GroundState
 
 logger = logging.getLogger("qep_tn")
 
-_WEAK = "the ridge is too weak to be a transition"
 _SMALLEST = 1 / 32  # of the largest step: below it the ridge counts as lost
-_TURN = 2.0  # the corrector's line changes where the ridge runs this much more along it than across
 _ON_CURVE = 0.75  # in widths: a point that is nearer to another curve belongs to it
 _MISS = 0.3  # in widths: how far off a prediction may be for the step to stay as it is
+_PASSING = (Reason.WINDOW_EDGE, Reason.POINT_LIMIT)  # ends from which a curve goes on, given more room
 
 
 class Candidate(NamedTuple):
@@ -41,98 +43,108 @@ class Candidate(NamedTuple):
     branches: Branches
 
 
-class Stop(NamedTuple):
-    """Why a curve ends: a key of `boundary_history.END`, and a sentence."""
-
-    reason: str
-    message: str
-
-
 @dataclass
 class Trace:
-    """How far a trace is. Every `advance` depends on nothing but this state, so that it can be saved and restored.
+    """How far a trace is: a `qep_tn.runs.loop.Stepwise` whose steps are points, and candidates that led to none.
 
+    starts, centre, cells: where to look for curves, see `_find_candidates`.
     points: in the order in which they were found. ends: of each curve, forwards and backwards.
-    begun: whether the candidates are known. searched: ground states that led to no point.
-    newest, seed: ground states on the two sides of the last point, and of the first one of its curve.
+    sides: of each curve the ground states on the two sides of its last point forwards and backwards, as long as it may
+    go on there. begun: whether the candidates are known. searched: ground states that led to no point.
+    reopened: ends for which there is more room than when they were reached.
     """
 
     plane: Plane
+    starts: Sequence[Place]
+    centre: Place
+    cells: int
     step: float
     most_points: int
     sharpness: float
     points: list[Point] = field(default_factory=list)
     ends: list[dict[int, Stop]] = field(default_factory=list)
+    sides: list[dict[int, Branches]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     begun: bool = False
     searched: int = 0
-    newest: Branches = (None, None)
-    seed: Branches = (None, None)
+    reopened: tuple[Reason, ...] = ()
+
+    unit = "point"
+    total = None  # nobody knows
+
+    @property
+    def sites(self) -> Sites:
+        """Of the chain."""
+        return self.plane.H.sites
+
+    @property
+    def rows(self) -> int:
+        """How many points are found."""
+        return len(self.points)
 
     @property
     def curves(self) -> int:
         """How many curves have been found."""
         return len(self.ends)
 
-    @property
-    def converged(self) -> bool:
-        """Whether there is a point, and every ground state of every point converged."""
-        return bool(self.points) and all(point.converged for point in self.points)
+    def figures(self) -> dict[str, str]:
+        """What the progress bar shows."""
+        return {"curve": str(self.curves)}
 
-    @property
-    def message(self) -> str:
-        """What was found, or why nothing was."""
-        if not self.points:
-            return (
-                "no boundary found: no response along the searched lines has a maximum that is sharp enough; "
-                "search through another point, widen the window, or give a start"
-            )
-        doubtful = sum(not point.converged for point in self.points)
-        total = self.searched + sum(point.ground_states for point in self.points)
-        text = f"{self.curves} curve{'s' * (self.curves > 1)}, {len(self.points)} points, {total} ground states"
-        jumps = len({point.curve for point in self.points if point.width == 0})
-        if jumps:
-            text += f"; {jumps} of jumps: transitions of first order, or level crossings of this finite chain"
-        return text + (
-            f"; {doubtful} points rest on ground states that did not converge: raise max_bond" * bool(doubtful)
-        )
+    def advance(self) -> bool:
+        """Find where to begin, or the next point, or settle that there is none in this direction; False if all is done.
 
-    def find_candidates(self, starts: list[Place], centre: Place, cells: int) -> None:
+        Depends on nothing but this state, so that it can be saved and restored.
+        """
+        if self.reopened:
+            self._reopen()
+            return True
+        if not self.begun:
+            self._find_candidates()
+            return True
+        curve = next((n for n, ends in enumerate(self.ends) if len(ends) < 2), None)
+        if curve is not None:
+            self._extend(curve, -1 if 1 in self.ends[curve] else 1)
+            return True
+        if self.candidates:
+            self._begin(self.candidates.pop(0))
+            return True
+        return False
+
+    def _find_candidates(self) -> None:
         """Points from which to look for a ridge: those given, or the maxima along two lines through the centre."""
         self.begun = True
-        if starts:
+        if self.starts:
             spacing = self.plane.sides / 32
             self.candidates = [
-                Candidate(p, across, float(spacing[across]), (None, None)) for p in starts for across in (0, 1)
+                Candidate(p, across, float(spacing[across]), (None, None)) for p in self.starts for across in (0, 1)
             ]
             return
         for across in (0, 1):
             low, high = self.plane.window[across]
-            line = Line(self.plane, across, centre[1 - across])
-            samples = line.scan(np.linspace(low, high, cells))
+            line = Line(self.plane, across, self.centre[1 - across])
+            samples = line.scan(np.linspace(low, high, self.cells))
             self.searched += line.ground_states
             changes = np.abs(np.diff([sample.value for sample in samples]))
             beside = np.concatenate([[0.0], changes, [0.0]])
             for n in range(len(changes)):
                 if changes[n] >= max(beside[n], beside[n + 2], 3 * self.plane.noise(across)):
                     middle = (samples[n].position + samples[n + 1].position) / 2
-                    place = (middle, centre[1]) if across == 0 else (centre[0], middle)
+                    place = (middle, self.centre[1]) if across == 0 else (self.centre[0], middle)
                     branches = samples[n].state, samples[n + 1].state
-                    self.candidates.append(Candidate(place, across, (high - low) / (2 * cells), branches))
+                    self.candidates.append(Candidate(place, across, (high - low) / (2 * self.cells), branches))
 
-    def advance(self) -> bool:
-        """Find the next point, or settle that there is none in this direction; False when all is done."""
-        if self.ends and len(self.ends[-1]) < 2:
-            direction = 1 if 1 not in self.ends[-1] else -1
-            self._extend(direction)
-            return True
-        while self.candidates:
-            if self._begin(self.candidates.pop(0)):
-                return True
-        return False
+    def _reopen(self) -> None:
+        """Let curves go on where they ended for want of room; in a larger window, search the lines' whole length."""
+        for ends in self.ends:
+            for direction in [d for d, stop in ends.items() if stop.reason in self.reopened]:
+                del ends[direction]
+        if Reason.WINDOW_EDGE in self.reopened and not self.starts:
+            self.begun = False
+        self.reopened = ()
 
-    def _begin(self, candidate: Candidate) -> bool:
-        """Start a curve from a candidate; False if there is no ridge, or one that has been followed."""
+    def _begin(self, candidate: Candidate) -> None:
+        """Start a curve from a candidate, unless there is no ridge, or one that has been followed."""
         began = time.perf_counter()
         place, across, spacing, branches = candidate
         solves = 0
@@ -142,41 +154,40 @@ class Trace:
             solves += found.ground_states
             problem = self._problem(found, place)
             if found.peak is None or problem:
-                logger.info("no boundary near %s: %s", self._named(place), problem)
+                logger.info("no boundary near %s: %s", self.plane.named(place), problem.message if problem else "")
                 self.searched += solves
-                return False
+                return
             place = (found.peak.position, place[1]) if across == 0 else (place[0], found.peak.position)
-            if not self._inside(place) or self._curve_at(place, across, found.peak.width) is not None:
+            if not self.plane.contains(place) or self._curve_at(place, across, found.peak.width) is not None:
                 self.searched += solves
-                return False
-            wanted = self._line_across(_tangent(_in_plane(found.peak.normal, across), self.plane.sides), 0)
+                return
+            wanted = line_across(tangent(in_plane(found.peak.normal, across), self.plane.sides), 0)
             if wanted == across:
                 break
             n = found.peak.normal
-            turned = abs(n[0] / (n[1] or 1.0))
-            spacing = self.plane.spacing * found.peak.width * turned or float(self.plane.sides[wanted]) / 1000
-            across, branches = wanted, _turned(found.branches, n)
+            slope = abs(n[0] / (n[1] or 1.0))
+            spacing = self.plane.spacing * found.peak.width * slope or float(self.plane.sides[wanted]) / 1000
+            across, branches = wanted, turned(found.branches, n)
         self._add(Point.at(place, across, found, self.curves, 0, self.step / 4, solves, time.perf_counter() - began))
         self.ends.append({})
-        self.newest = self.seed = found.branches
-        return True
+        self.sides.append({1: found.branches, -1: found.branches})
 
-    def _extend(self, direction: int) -> None:
-        """The next point of the last curve, or the end of this direction."""
+    def _extend(self, curve: int, direction: int) -> None:
+        """The next point of a curve, or the end of this direction."""
         began = time.perf_counter()
-        known = self._ordered(self.curves - 1)[::direction]
+        known = self._ordered(curve)[::direction]
         last = known[-1]
-        branches = self.newest if last.order else self.seed
+        branches = self.sides[curve][direction]
         reach, solves = last.reach, 0
         while True:
             if len(known) >= self.most_points:
-                return self._end(direction, Stop("point limit", f"it has {len(known)} points; begin again with more"))
-            target, tangent = self._predict(known, direction, reach)
-            stop = self._at_edge(last, target)
-            if stop:
-                return self._end(direction, stop)
-            across = self._line_across(tangent, last.across)
-            sides = branches if across == last.across else _turned(branches, last.normal)
+                stop = Stop(Reason.POINT_LIMIT, f"it has {len(known)} points; go on with more")
+                return self._end(curve, direction, stop)
+            target, ahead = predict(self.plane, known, direction, reach)
+            if self._at_edge(last, target):
+                return self._end(curve, direction, Stop(Reason.WINDOW_EDGE, f"at {self.plane.named(last.place)}"))
+            across = line_across(ahead, last.across)
+            sides = branches if across == last.across else turned(branches, last.normal)
             found = Line(self.plane, across, target[1 - across]).correct(
                 target[across], self._spacing(last, across), sides
             )  # fmt: skip
@@ -185,91 +196,61 @@ class Trace:
             if found.peak is not None and not problem:
                 place = (found.peak.position, target[1]) if across == 0 else (target[0], found.peak.position)
                 problem = self._departure(found.peak, place, last, target, across, reach)
-                if not problem and self._inside(place, found.peak.error):
+                if not problem and self.plane.contains(place, found.peak.error):
                     break
                 if not problem:  # the ridge leaves the window on the way
-                    reach *= 0.9 * self._share_inside(last.place, place)
+                    reach *= 0.9 * self.plane.share_inside(last.place, place)
                     if reach <= _SMALLEST * self.step:
                         self.searched += solves
-                        return self._end(direction, Stop("window edge", f"after {self._named(last.place)}"))
+                        stop = Stop(Reason.WINDOW_EDGE, f"after {self.plane.named(last.place)}")
+                        return self._end(curve, direction, stop)
                     continue
+            assert problem is not None
             if reach <= _SMALLEST * self.step:
                 self.searched += solves
-                reason = "weak ridge" if problem.startswith(_WEAK) else "multicritical point"
-                return self._end(direction, Stop(reason, f"after {self._named(last.place)}: {problem}"))
+                stop = Stop(problem.reason, f"after {self.plane.named(last.place)}: {problem.message}")
+                return self._end(curve, direction, stop)
             reach = max(reach / 2, _SMALLEST * self.step)
         assert found.peak is not None
-        other = self._curve_at(place, across, found.peak.width)
+        other = self._curve_at(place, across, found.peak.width, curve)
         if other is not None:
             self.searched += solves
-            return self._end(direction, Stop("multicritical point", f"it meets curve {other}"))
+            return self._end(curve, direction, Stop(Reason.MULTICRITICAL_POINT, f"it meets curve {other}"))
         reach = self._next_reach(reach, abs(found.peak.position - target[across]), found, across)
         seconds = time.perf_counter() - began
-        self._add(Point.at(place, across, found, self.curves - 1, last.order + direction, reach, solves, seconds))
-        self.newest = found.branches
-        away = max(self._distance(point.place, known[0].place) for point in known)
-        chord = self._distance(place, last.place)
-        if away > 1.25 * self.step and self._distance(place, known[0].place) < 0.75 * chord:
-            self._end(direction, Stop("closed loop", "it has come back to its first point"))
-            self._end(-direction, Stop("closed loop", "it has come back to its first point"))
+        self._add(Point.at(place, across, found, curve, last.order + direction, reach, solves, seconds))
+        self.sides[curve][direction] = found.branches
+        away = max(self.plane.distance(point.place, known[0].place) for point in known)
+        chord = self.plane.distance(place, last.place)
+        if away > 1.25 * self.step and self.plane.distance(place, known[0].place) < 0.75 * chord:
+            for end in (direction, -direction):
+                self._end(curve, end, Stop(Reason.CLOSED_LOOP, "it has come back to its first point"))
         return None
 
     def _add(self, point: Point) -> None:
         self.points.append(point)
         logger.info(
             "curve %d point %d: %s +- %.1e, width %.3g, %d ground states",
-            point.curve, point.order, self._named(point.place), point.error, point.width, point.ground_states,
+            point.curve, point.order, self.plane.named(point.place), point.error, point.width, point.ground_states,
         )  # fmt: skip
 
-    def _end(self, direction: int, stop: Stop) -> None:
-        self.ends[-1][direction] = stop
-        logger.info("curve %d ends at %s: %s", self.curves - 1, stop.reason, stop.message)
+    def _end(self, curve: int, direction: int, stop: Stop) -> None:
+        self.ends[curve][direction] = stop
+        if stop.reason not in _PASSING:
+            self.sides[curve][direction] = (None, None)
+        logger.info("curve %d ends at %s: %s", curve, stop.reason.value, stop.message)
 
     def _ordered(self, curve: int) -> list[Point]:
         return sorted((p for p in self.points if p.curve == curve), key=lambda p: p.order)
 
-    def _predict(self, known: list[Point], direction: int, reach: float) -> tuple[Place, NDArray]:
-        """A point `reach` ahead, in the window if the ridge leaves it on the way, and the direction there (scaled)."""
-        scaled = np.array([point.place for point in known]) / self.plane.sides
-        if len(scaled) == 1:
-            tangent = direction * _tangent(known[0].normal, self.plane.sides)
-            ahead = scaled[-1] + reach * tangent
-        else:
-            chords = np.linalg.norm(np.diff(scaled[-3:], axis=0), axis=1)
-            along = np.concatenate([[0.0], np.cumsum(chords)])
-            order = len(along) - 1
-            ahead = np.array(
-                [np.polynomial.Polynomial.fit(along, c, order)(along[-1] + reach) for c in scaled[-3:].T]
-            )  # fmt: skip
-            tangent = (ahead - scaled[-1]) / np.linalg.norm(ahead - scaled[-1])
-        low, high = (np.array([w[n] for w in self.plane.window]) / self.plane.sides for n in (0, 1))
-        move = ahead - scaled[-1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            room = np.where(move > 0, (high - scaled[-1]) / move, np.where(move < 0, (low - scaled[-1]) / move, np.inf))
-        target = (scaled[-1] + min(1.0, max(0.0, float(room.min()))) * move) * self.plane.sides
-        for n, edge in enumerate(room):  # onto the edge, to the last bit
-            if edge == room.min() <= 1:
-                target[n] = self.plane.window[n][int(move[n] > 0)]
-        return (float(target[0]), float(target[1])), tangent
-
-    def _at_edge(self, last: Point, target: Place) -> Stop | None:
-        """The end of a curve whose last point is at the window's edge."""
-        if self._inside(last.place) and self._distance(last.place, target) > 0.5 * _SMALLEST * self.step:
-            return None
-        return Stop("window edge", f"at {self._named(last.place)}")
-
-    def _line_across(self, tangent: NDArray, now: int) -> int:
-        """Along which parameter to look for the ridge: the one that is in use, unless the ridge runs along it."""
-        return 1 - now if abs(tangent[now]) > _TURN * abs(tangent[1 - now]) else now
-
-    def _width(self, last: Point, across: int) -> float:
-        """Of the peak at the last point, on a line along this parameter."""
-        turned = abs(last.normal[last.across] / (last.normal[across] or 1.0)) if across != last.across else 1.0
-        return last.width * turned
+    def _at_edge(self, last: Point, target: Place) -> bool:
+        """Whether a curve whose next point would be the target is at the window's edge."""
+        near = self.plane.distance(last.place, target) <= 0.5 * _SMALLEST * self.step
+        return near or not self.plane.contains(last.place)
 
     def _spacing(self, last: Point, across: int) -> float:
         """Of the samples, from the width of the peak at the last point."""
-        return self.plane.spacing * self._width(last, across) or float(self.plane.sides[across]) / 1000
+        return self.plane.spacing * width_along(last, across) or float(self.plane.sides[across]) / 1000
 
     def _next_reach(self, reach: float, miss: float, found: Correction, across: int) -> float:
         assert found.peak is not None
@@ -277,36 +258,44 @@ class Trace:
         grown = reach * float(np.clip(np.sqrt(tolerated / max(miss, 1e-12)), 0.5, 1.6))
         return float(np.clip(grown, _SMALLEST * self.step, self.step))
 
-    def _problem(self, found: Correction, place: Place) -> str:
-        """Why a correction on the line through a place is no point of a boundary; empty if it is one."""
+    def _problem(self, found: Correction, place: Place) -> Stop | None:
+        """Why a correction on the line through a place is no point of a boundary; None if it is one."""
         if found.peak is None:
-            return found.message
-        if found.peak.width > self.sharpness * self.plane.energy_scale(place) / len(self.plane.H.sites):
-            return f"{_WEAK}: its width is {found.peak.width:.2g}"
-        return ""
+            return Stop(Reason.MULTICRITICAL_POINT, found.message)
+        if found.peak.width > self.sharpness * self.plane.energy_scale(place) / len(self.sites):
+            text = f"the ridge is too weak to be a transition: its width is {found.peak.width:.2g}"
+            return Stop(Reason.WEAK_RIDGE, text)
+        return None
 
-    def _departure(self, peak: Peak, place: Place, last: Point, target: Place, across: int, reach: float) -> str:
-        """Why a peak is not that of the same curve; empty if it is."""
-        expected = self._width(last, across)
+    def _departure(
+        self, peak: Peak, place: Place, last: Point, target: Place, across: int, reach: float
+    ) -> Stop | None:
+        """Why a peak is not that of the same curve; None if it is."""
+        expected = width_along(last, across)
         factor = 2.5 if across == last.across else 5.0  # a width on another line is estimated from the normal
         if expected and peak.width and not 1 / factor < peak.width / expected < factor:
-            return f"the ridge's width goes from {expected:.2g} to {peak.width:.2g}"
+            text = f"the ridge's width goes from {expected:.2g} to {peak.width:.2g}"
+            return Stop(Reason.MULTICRITICAL_POINT, text)
         drift = abs(peak.position - target[across])
         if drift > peak.width + reach * float(self.plane.sides[across]) / 2:
-            return f"the ridge is {drift:.2g} away from where it was expected"
+            text = f"the ridge is {drift:.2g} away from where it was expected"
+            return Stop(Reason.MULTICRITICAL_POINT, text)
         ahead, moved = ((np.array(p) - last.place) / self.plane.sides for p in (target, place))
         if ahead @ moved <= 0:
-            return "the ridge turns back"
-        return ""
+            return Stop(Reason.MULTICRITICAL_POINT, "the ridge turns back")
+        return None
 
-    def _curve_at(self, place: Place, across: int, width: float) -> int | None:
-        """The number of another curve that is nearer, along the line, than a peak is wide; None if there is none."""
+    def _curve_at(self, place: Place, across: int, width: float, own: int | None = None) -> int | None:
+        """The number of another curve that is nearer, along the line, than a peak is wide; None if there is none.
+
+        own: the curve at work, which is none of them.
+        """
         least = 1e-3 * float(self.plane.sides[across])
         for curve in range(self.curves):
-            if curve == self.curves - 1 and len(self.ends[-1]) < 2:
-                continue  # that is the curve at work
+            if curve == own:
+                continue
             ordered = self._ordered(curve)
-            closed = any(stop.reason == "closed loop" for stop in self.ends[curve].values())
+            closed = any(stop.reason is Reason.CLOSED_LOOP for stop in self.ends[curve].values())
             for a, b in pairwise([*ordered, ordered[0]] if closed else ordered):
                 fixed = (a.place[1 - across], b.place[1 - across])
                 if not min(fixed) <= place[1 - across] <= max(fixed):
@@ -317,78 +306,57 @@ class Trace:
                     return curve
         return None
 
-    def _inside(self, place: Place, error: float = 0.0) -> bool:
-        """Whether a point is in the window, to within its error."""
-        return all(low - error <= x <= high + error for x, (low, high) in zip(place, self.plane.window, strict=True))
-
-    def _share_inside(self, inside: Place, outside: Place) -> float:
-        """Of the way from a point in the window to one outside, how much is inside."""
-        shares = [1.0]
-        for a, b, (low, high) in zip(inside, outside, self.plane.window, strict=True):
-            if not low <= b <= high:
-                shares.append(((low if b < low else high) - a) / (b - a))
-        return min(shares)
-
-    def _distance(self, a: Place, b: Place) -> float:
-        """As a share of the window."""
-        return float(np.linalg.norm((np.array(a) - np.array(b)) / self.plane.sides))
-
-    def _named(self, place: Place) -> str:
-        return ", ".join(f"{name} = {x:.6g}" for name, x in zip(self.plane.axes, place, strict=True))
-
     def dataset(self) -> xr.Dataset:
         """All points so far."""
-        ends = [{d: stop.reason for d, stop in curve.items()} for curve in self.ends]
+        ends = [{d: stop.reason.value for d, stop in curve.items()} for curve in self.ends]
         return boundary_dataset(self.plane, self.points, ends, self.searched)
 
     def snapshot(self) -> tuple[list[GroundState], dict[str, Any]]:
         """What `restore` needs: ground states, and numbers and texts."""
-        pairs = [self.newest, self.seed, *(c.branches for c in self.candidates)]
-        there = np.array([[state is not None for state in pair] for pair in pairs])
+        pairs = [*(sides[d] for sides in self.sides for d in (1, -1)), *(c.branches for c in self.candidates)]
         states = [state for pair in pairs for state in pair if state is not None]
-        stops = [f"{n}|{d}|{s.reason}|{s.message}" for n, ends in enumerate(self.ends) for d, s in ends.items()]
+        ends = [{str(d): (stop.reason.name, stop.message) for d, stop in ends.items()} for ends in self.ends]
         return states, {
             "step": len(self.points),
             "points": np.array([point.numbers() for point in self.points]).reshape(len(self.points), POINT_NUMBERS),
             "candidates": np.array([[*c.place, c.across, c.spacing] for c in self.candidates]).reshape(-1, 4),
-            "there": there,
-            "ends": "\n".join(stops),
-            "counts": np.array([self.begun, self.searched, self.curves]),
+            "there": np.array([[state is not None for state in pair] for pair in pairs], bool).reshape(-1, 2),
+            "ends": json.dumps(ends),
+            "counts": np.array([self.begun, self.searched, self.most_points]),
+            "window": np.array(self.plane.window),
         }
 
-    def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], where: str) -> None:
-        """Go back to a snapshot. Raises ValueError if it is not one."""
-        if extra.keys() != {"step", "points", "candidates", "there", "ends", "counts"}:
-            raise ValueError(f"{where} holds no trace of this model to resume; choose another folder with --out")
+    def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], run: Any) -> None:
+        """Go back to a snapshot, and on from it where there are more points or a larger window now.
+
+        run: a run folder. Raises ValueError, with the reason, for fewer points, or a window that leaves some out.
+        """
+        window = tuple((float(low), float(high)) for low, high in extra["window"])
+        begun, searched, most_points = (int(n) for n in extra["counts"])
+        check_window_grows(run.path, window, self.plane.window)
+        check_points_grow(run.path, most_points, self.most_points)
         remaining = iter(states)
         pairs: list[Branches] = [
             (next(remaining) if low else None, next(remaining) if high else None) for low, high in extra["there"]
         ]
-        self.newest, self.seed = pairs[:2]
+        self.ends = [
+            {int(d): Stop(Reason[name], message) for d, (name, message) in ends.items()}
+            for ends in json.loads(extra["ends"])
+        ]
+        self.sides = [dict(zip((1, -1), pairs[2 * n : 2 * n + 2], strict=True)) for n in range(self.curves)]
         self.candidates = [
             Candidate((float(x), float(y)), int(across), float(spacing), pair)
-            for (x, y, across, spacing), pair in zip(extra["candidates"], pairs[2:], strict=True)
+            for (x, y, across, spacing), pair in zip(extra["candidates"], pairs[2 * self.curves :], strict=True)
         ]
         self.points = [Point.from_numbers(row) for row in extra["points"]]
-        begun, self.searched, curves = (int(n) for n in extra["counts"])
-        self.begun = bool(begun)
-        self.ends = [{} for _ in range(curves)]
-        for text in extra["ends"].splitlines():
-            curve, direction, reason, message = text.split("|", 3)
-            self.ends[int(curve)][int(direction)] = Stop(reason, message)
+        self.begun, self.searched = bool(begun), searched
+        if window != self.plane.window:
+            self._rescale(window)
+            self.reopened = _PASSING
+        elif most_points != self.most_points:
+            self.reopened = (Reason.POINT_LIMIT,)
 
-
-def _in_plane(normal: Place, across: int) -> Place:
-    """A normal by (across, along) as components of the plane's first and second parameter."""
-    return normal if across == 0 else (normal[1], normal[0])
-
-
-def _turned(branches: Branches, normal: Place) -> Branches:
-    """The states below and above the ridge on a line along one parameter, as they lie on a line along the other."""
-    return branches if normal[0] * normal[1] >= 0 else (branches[1], branches[0])
-
-
-def _tangent(normal: Place, sides: NDArray) -> NDArray:
-    """The direction along a ridge with this normal, scaled by the window's sides, of unit length."""
-    tangent = np.array([-normal[1], normal[0]]) / sides
-    return np.asarray(tangent / np.linalg.norm(tangent))
+    def _rescale(self, window: tuple[Place, ...]) -> None:
+        """Steps ahead as shares of a window that has grown: none is longer than it was."""
+        grown = np.array([high - low for low, high in window]) / self.plane.sides
+        self.points = [point._replace(reach=point.reach * float(grown.min())) for point in self.points]

@@ -51,6 +51,26 @@ class Plane:
         """All parameters."""
         return {**self.theta, **dict(zip(self.axes, place, strict=True))}
 
+    def contains(self, place: Place, error: float = 0.0) -> bool:
+        """Whether a point is in the window, to within its error."""
+        return all(low - error <= x <= high + error for x, (low, high) in zip(place, self.window, strict=True))
+
+    def share_inside(self, inside: Place, outside: Place) -> float:
+        """Of the way from a point in the window to one outside, how much is inside."""
+        shares = [1.0]
+        for a, b, (low, high) in zip(inside, outside, self.window, strict=True):
+            if not low <= b <= high:
+                shares.append(((low if b < low else high) - a) / (b - a))
+        return min(shares)
+
+    def distance(self, a: Place, b: Place) -> float:
+        """As a share of the window."""
+        return float(np.linalg.norm((np.array(a) - np.array(b)) / self.sides))
+
+    def named(self, place: Place) -> str:
+        """A point as a text."""
+        return ", ".join(f"{name} = {x:.6g}" for name, x in zip(self.axes, place, strict=True))
+
     def measured(self, across: int) -> Operator:
         """The observable."""
         own = self.H.parameters[self.axes[across]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +13,27 @@ from qep_tn.ridges.line import Correction
 from qep_tn.ridges.plane import Place, Plane
 
 END = {-1: "first", 1: "last"}  # a curve's ends, by the direction in which they were reached
-STOPS = ("not finished", "window edge", "closed loop", "multicritical point", "weak ridge", "point limit")
-
-
 POINT_NUMBERS = 15  # that make a point
+
+
+class Reason(Enum):
+    """Why a curve ends. The order is that of the flags in history.nc, after "not finished"."""
+
+    WINDOW_EDGE = "window edge"
+    CLOSED_LOOP = "closed loop"
+    MULTICRITICAL_POINT = "multicritical point"
+    WEAK_RIDGE = "weak ridge"
+    POINT_LIMIT = "point limit"
+
+
+STOPS = ("not finished", *(reason.value for reason in Reason))
+
+
+class Stop(NamedTuple):
+    """The end of a curve, or what would end it: a reason to decide by, and a sentence to read."""
+
+    reason: Reason
+    message: str
 
 
 class Point(NamedTuple):

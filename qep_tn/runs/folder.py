@@ -40,10 +40,13 @@ class RunFolder:
 
     path: the folder.
     resumed: whether the run goes on from what the folder holds.
+    config_text: the resolved configuration. That of a resumed run replaces config.toml when it first saves something:
+        one that is refused leaves the folder as it was.
     """
 
     path: Path
     resumed: bool
+    config_text: str
     log: logging.FileHandler
 
     @classmethod
@@ -52,7 +55,7 @@ class RunFolder:
 
         config_text: the resolved configuration (TOML), written to config.toml.
         Raises ValueError if the folder cannot be written, is in use without `resume`, holds nothing to resume, or
-        was made with another configuration; the number of steps may change.
+        is one of another verb.
         """
         folder = Path(path)
         try:
@@ -61,9 +64,10 @@ class RunFolder:
             if not resume and folder.exists() and any(not _is_left_over(file) for file in folder.iterdir()):
                 raise ValueError(f"{folder} is not empty; go on with --resume, or choose another folder with --out")
             if resume:
-                _check_configuration(folder, config_text)
+                _check_verb(folder, config_text)
             (folder / "figures").mkdir(parents=True, exist_ok=True)
-            _replace(folder / "config.toml", lambda temporary: temporary.write_text(config_text))
+            if not resume:
+                _replace(folder / "config.toml", lambda temporary: temporary.write_text(config_text))
             handler = logging.FileHandler(folder / "run.log")
         except OSError as error:
             raise ValueError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from None
@@ -71,7 +75,7 @@ class RunFolder:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.info("%s in %s", "resumed" if resume else "started", folder)
-        return cls(folder, resume, handler)
+        return cls(folder, resume, config_text, handler)
 
     def close(self) -> None:
         """End run.log."""
@@ -86,7 +90,7 @@ class RunFolder:
         """
         file = self.path / "settings.json"
         if self.resumed and file.exists():
-            check_fingerprint(_read_fingerprint(file), made_with, str(self.path))
+            check_fingerprint(begun_with(self.path), made_with, str(self.path))
         elif self.resumed and (self.path / "state.h5").exists():
             raise ValueError(
                 f"{self.path} does not say with which settings it was made, as runs of earlier versions; "
@@ -104,6 +108,7 @@ class RunFolder:
         """
         with interrupts_deferred():  # HDF5's own code would swallow one
             (self.path / "summary.json").unlink(missing_ok=True)  # it is of fewer steps
+            self._keep_configuration()
             if "seconds" in history:
                 timing, history = history[["seconds"]], history.drop_vars("seconds")
                 _replace(self.path / "timing.nc", lambda temporary: timing.to_netcdf(temporary, engine="h5netcdf"))
@@ -134,7 +139,14 @@ class RunFolder:
         """Write summary.json: `summary`, the versions of the libraries, and the platform."""
         complete = {**summary, "versions": versions(), "platform": platform.platform()}
         text = json.dumps(complete, indent=2, default=_plain) + "\n"
+        self._keep_configuration()
         _replace(self.path / "summary.json", lambda temporary: temporary.write_text(text))
+
+    def _keep_configuration(self) -> None:
+        """The one from which the folder's newest row is."""
+        file = self.path / "config.toml"
+        if file.read_text() != self.config_text:
+            _replace(file, lambda temporary: temporary.write_text(self.config_text))
 
 
 def load(run_dir: str | Path) -> xr.Dataset:
@@ -165,6 +177,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+def begun_with(folder: Path) -> dict[str, str]:
+    """The fingerprint of the settings that a run was begun with; empty if there is none.
+
+    Raises ValueError if it is damaged.
+    """
+    file = folder / "settings.json"
+    try:
+        return dict(json.loads(file.read_text())) if file.exists() else {}
+    except (ValueError, TypeError):
+        raise ValueError(f"{file} is damaged; start again with another folder, --out") from None
+
+
 def _read_history(folder: Path) -> xr.Dataset:
     """history.nc and, where it is there, timing.nc."""
     file = folder / "history.nc"
@@ -182,41 +206,20 @@ def _read_dataset(file: Path) -> xr.Dataset:
         raise ValueError(f"{file} is damaged or not a history; start again with another folder, --out") from None
 
 
-def _read_fingerprint(file: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(file.read_text()))
-    except (ValueError, TypeError):
-        raise ValueError(f"{file} is damaged; start again with another folder, --out") from None
-
-
-def _check_configuration(folder: Path, config_text: str) -> None:
+def _check_verb(folder: Path, config_text: str) -> None:
+    """Raise ValueError if a folder's run is one of another verb; settings.json says the rest."""
     try:
         saved = tomllib.loads((folder / "config.toml").read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{folder / 'config.toml'} is damaged ({error}); start another run with --out") from None
-    old, new = _entries(saved), _entries(tomllib.loads(config_text))
-    made_by, verb = (entries.get("versions.verb") for entries in (old, new))
+    made_by, verb = (table.get("versions", {}).get("verb") for table in (saved, tomllib.loads(config_text)))
     if made_by != verb:
         raise ValueError(f"--resume of {verb}, but the run in {folder} is one of {made_by}; choose another --out")
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key) and not key.endswith(".steps") and not key.startswith("versions."):
-            raise ValueError(
-                f"--resume with {key} = {new.get(key)!r}, but the run in {folder} was made with {old.get(key)!r}; "
-                f"restore it, or start another run with --out"
-            )
 
 
 def _is_left_over(file: Path) -> bool:
     """Whether a run that was killed before it wrote its config.toml may have left this."""
     return file.name in ("run.log", ".config.toml.new") or (file.name == "figures" and not any(file.iterdir()))
-
-
-def _entries(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested table as one level, keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _entries(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _replace(file: Path, write: Callable[[Path], object]) -> None:

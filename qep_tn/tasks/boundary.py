@@ -8,26 +8,36 @@ own operator to itself.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
-from qep_tn.ridges.curve import Stop, Trace
+from qep_tn.ridges.curve import Trace
 from qep_tn.ridges.plane import CUTOFF, Place, Plane, Window, checked_window
 from qep_tn.ridges.points import END, taken_names
 from qep_tn.runs.folder import RunFolder
-from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
+from qep_tn.runs.loop import carry_through
+from qep_tn.runs.settings_check import model_settings, solver_settings
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.registry import default_solver
 
 logger = logging.getLogger("qep_tn")
+
+MOST_POINTS = 200  # of one curve: twelve lengths of the window in the default steps
+
+
+class TraceStatus(Enum):
+    """What became of a trace."""
+
+    TRACED = "every ground state of every point converged"
+    DOUBTFUL = "points rest on ground states that did not converge"
+    NOTHING_FOUND = "no boundary crosses the searched lines, or passes the starts"
 
 
 @dataclass(frozen=True)
@@ -35,12 +45,17 @@ class Boundary:
     """Traced boundaries.
 
     history: dimensions `curve` and `point`, see `qep_tn.ridges.points.boundary_dataset`.
-    converged, message: whether every ground state of every point converged, and what was found.
+    status, message: whether every ground state of every point converged, and what was found.
     """
 
     history: xr.Dataset
-    converged: bool
+    status: TraceStatus
     message: str
+
+    @property
+    def converged(self) -> bool:
+        """Whether there is a point, and every ground state of every point converged."""
+        return self.status is TraceStatus.TRACED
 
 
 def trace_boundary(
@@ -52,7 +67,7 @@ def trace_boundary(
     observable: Operator | None = None,
     start: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
     step: float = 1 / 16,
-    points: int = 200,
+    points: int = MOST_POINTS,
     search: int = 32,
     sharpness: float = 14.0,
     solver: Solver | None = None,
@@ -73,7 +88,8 @@ def trace_boundary(
     sharpness: a ridge wider than this many energy scales (the largest coupling there) over L is no transition of a
         chain of this length. Cluster-Ising transitions have 4 to 11.
     rtol: accuracy of a point, in widths of its peak; sets the samples' spacing and the Schmidt cutoff.
-    run: where to save every point, or to go on from.
+    run: where to save every point, or to go on from, also with more points or a larger window: then ends at the point
+        limit or at the window's edge go on, and lines without a given start are searched again. All points stay.
 
     Raises ValueError for parameters that are not scalars of H, and for a window or start that makes no sense.
     """
@@ -93,24 +109,13 @@ def trace_boundary(
             f"the search for boundaries starts at {out} = {values[out]:.6g}, outside the window {list(window[out])}; "
             f"move it, or give a start"
         )
-    trace = Trace(plane_, step, points, sharpness)
-    if run is not None:
-        run.begin(fingerprint({
-            "task": "boundary", **plane_settings(plane_), "theta": values, "start": starts or None, "step": step,
-            "points": points, "search": search, "sharpness": sharpness,
-        }))  # fmt: skip
-    if run is not None and (saved := run.load_states(H.sites)) is not None:
-        trace.restore(*saved, where=str(run.path))
-    with tqdm(desc="boundary", unit="point", initial=len(trace.points), file=sys.stderr, disable=not progress) as bar:
-        if not trace.begun:
-            trace.find_candidates(starts, centre, search)
-            _save(run, trace)
-        while trace.advance():
-            _save(run, trace)
-            bar.update(len(trace.points) - bar.n)
-            bar.set_postfix(curve=trace.curves, refresh=False)
-        _save(run, trace)  # with the candidates that were no boundaries
-    result = Boundary(trace.dataset(), trace.converged, trace.message)
+    trace = Trace(plane_, starts, centre, search, step, points, sharpness)
+    settings = {
+        "task": "boundary", **plane_settings(plane_), "theta": values, "start": starts or None, "step": step,
+        "search": search, "sharpness": sharpness,
+    }  # fmt: skip
+    carry_through(trace, run, settings, "boundary", progress)
+    result = Boundary(trace.dataset(), *_judged(trace))
     logger.info("%s", result.message)
     if run is not None:
         run.write_summary(_summary(result, trace, solver or default_solver(H)))
@@ -133,9 +138,9 @@ def boundary_plane(
 
 
 def plane_settings(plane: Plane) -> dict[str, Any]:
-    """What decides the ground states on a plane and what is made of them, for a fingerprint."""
+    """What decides the ground states on a plane and what is made of them, for a fingerprint; the window may grow."""
     return {
-        "plane": plane.axes, "window": plane.window, "observable": plane.observable, "rtol": plane.rtol,
+        "plane": plane.axes, "observable": plane.observable, "rtol": plane.rtol,
         **model_settings(plane.H, plane.theta), **solver_settings(plane.solver),
     }  # fmt: skip
 
@@ -154,10 +159,22 @@ def _starts(plane: Plane, start: Mapping[str, float] | Sequence[Mapping[str, flo
     return places
 
 
-def _save(run: RunFolder | None, trace: Trace) -> None:
-    if run is not None:
-        states, extra = trace.snapshot()
-        run.save(trace.dataset(), states, extra)
+def _judged(trace: Trace) -> tuple[TraceStatus, str]:
+    """What was found, or why nothing was."""
+    if not trace.points:
+        return TraceStatus.NOTHING_FOUND, (
+            "no boundary found: no response along the searched lines has a maximum that is sharp enough; "
+            "search through another point, widen the window, or give a start"
+        )
+    total = trace.searched + sum(point.ground_states for point in trace.points)
+    text = f"{trace.curves} curve{'s' * (trace.curves > 1)}, {len(trace.points)} points, {total} ground states"
+    jumps = len({point.curve for point in trace.points if point.width == 0})
+    if jumps:
+        text += f"; {jumps} of jumps: transitions of first order, or level crossings of this finite chain"
+    doubtful = sum(not point.converged for point in trace.points)
+    if doubtful:
+        text += f"; {doubtful} points rest on ground states that did not converge: raise max_bond"
+    return TraceStatus.DOUBTFUL if doubtful else TraceStatus.TRACED, text
 
 
 def _summary(result: Boundary, trace: Trace, solver: Solver) -> dict[str, Any]:
@@ -170,16 +187,16 @@ def _summary(result: Boundary, trace: Trace, solver: Solver) -> dict[str, Any]:
         "rtol": plane.rtol,
         "solver": settings_of(solver),
         "converged": result.converged,
+        "status": result.status.name.lower(),
         "message": result.message,
         "curves": [
-            {"points": sum(p.curve == n for p in trace.points), "ends": {END[d]: s for d, s in _ends(ends).items()}}
+            {
+                "points": sum(p.curve == n for p in trace.points),
+                "ends": {END[d]: f"{stop.reason.value}: {stop.message}" for d, stop in sorted(ends.items())},
+            }
             for n, ends in enumerate(trace.ends)
         ],
         "ground_states": int(result.history["ground_states"].sum()) + trace.searched,
         "ground_states_search": trace.searched,
         "seconds": float(np.nansum(result.history["seconds"])),
     }
-
-
-def _ends(ends: Mapping[int, Stop]) -> dict[int, str]:
-    return {direction: f"{stop.reason}: {stop.message}" for direction, stop in sorted(ends.items())}
