@@ -81,6 +81,7 @@ def gradient(
         from qep_tn.gradients.gradient import gradient as take_gradient
         from qep_tn.tasks.report import gradient_summary, gradient_table
 
+        _begin(run, "gradient", loss=run.loss, **_accuracy(run.config.gradient))
         table = Table(gradient_columns(run.H))
         began = time.perf_counter()
         g = take_gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
@@ -265,6 +266,7 @@ def verify(
         from qep_tn.tasks.report import verification_summary
 
         settings = run.config.solver
+        _begin(run, "verify", loss=run.loss, auto=settings.name == "auto")
         solvers = None if settings.name == "auto" else (run.solver,)
         verification = task.verify(run.H, run.theta, run.loss, solvers=solvers, seed=settings.seed)
         refused = next((row.note for row in verification.rows if row.quantity == "all"), "")
@@ -356,6 +358,14 @@ def _run(
     finally:
         warnings.removeHandler(folder.log)
         folder.close()
+
+
+def _begin(run: _Run, task: str, **settings: Any) -> None:
+    """Keep the settings of a verb of one step, or refuse to go on with others."""
+    from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
+
+    made_with = {"task": task, **settings, **model_settings(run.H, run.theta), **solver_settings(run.solver)}
+    run.folder.begin(fingerprint(made_with))
 
 
 def _leave_as_found(folder: RunFolder) -> None:

@@ -219,7 +219,20 @@ def test_resume_with_another_configuration_is_refused(capsys):
     main(["explore", "chain.toml", "--out", "a"])
     capsys.readouterr()
     again = ["explore", "chain.toml", "--out", "a", "--resume"]
-    assert_refused(capsys, [*again, "--set", "explore.rate=1"], "explore.rate")
+    before = Path("a/config.toml").read_bytes()
+    assert_refused(capsys, [*again, "--set", "explore.rate=1"], "rate was 0.1, and is 1")
+    assert Path("a/config.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["gradient", "verify"])
+def test_verbs_of_one_step_are_not_resumed_with_other_settings(capsys, verb):
+    arguments = [verb, "chain.toml", "--out", "a", "--set", "verify.L=4"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--resume"]) == 0
+    capsys.readouterr()
+    before = {file: file.read_bytes() for file in Path("a").glob("*.*") if file.name != "run.log"}
+    assert_refused(capsys, [*arguments, "--resume", "--set", "parameters.g_x=1.3"], "theta was", "and is")
+    assert {file: file.read_bytes() for file in before} == before
 
 
 def test_mistakes_are_one_line_without_traceback_in_a_process_of_its_own(folder):

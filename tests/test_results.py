@@ -151,10 +151,20 @@ def test_unwritable_folder_is_refused(tmp_path, place):
 
 def test_changed_settings_are_not_resumed(tmp_path):
     text = '[explore]\nrate = 0.1\nsteps = 5\n[versions]\nnumpy = "1"\n'
-    RunFolder.create(tmp_path, text).close()
-    RunFolder.create(tmp_path, text.replace("5", "9").replace('"1"', '"2"'), resume=True).close()
-    with pytest.raises(ValueError, match=r"--resume with explore.rate = 0.2, but .* was made with 0.1"):
-        RunFolder.create(tmp_path, text.replace("0.1", "0.2"), resume=True)
+    run = RunFolder.create(tmp_path, text)
+    run.begin({"rate": "0.1"})
+    run.close()
+    again = text.replace("5", "9").replace('"1"', '"2"')
+    run = RunFolder.create(tmp_path, again, resume=True)
+    run.begin({"rate": "0.1"})
+    run.save(history(1), STATES[:1], {"step": 1})
+    run.close()
+    assert (tmp_path / "config.toml").read_text() == again
+    run = RunFolder.create(tmp_path, again.replace("0.1", "0.2"), resume=True)
+    with pytest.raises(ValueError, match=r"was made with other settings: rate was 0.1, and is 0.2; .* --out"):
+        run.begin({"rate": "0.2"})
+    run.close()
+    assert (tmp_path / "config.toml").read_text() == again  # as before: nothing was saved
 
 
 def test_damaged_configuration_is_not_resumed(tmp_path):

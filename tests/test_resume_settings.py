@@ -70,7 +70,7 @@ def sensitivity(run, H=H6, theta=None, observable=NEIGHBOURS, **settings):
 def boundary(run, H=ISING, theta=None, plane=("h", "J"), window=None, **settings):
     theta = {"h": 1.2, "J": 1.0} if theta is None else theta
     window = {"h": (0.6, 1.4), "J": (0.9, 1.1)} if window is None else window
-    defaults = {"observable": Z(3) * Z(4), "start": {"h": 0.8, "J": 1.0}, "step": 0.3, "points": 3, "solver": GAUSSIAN}
+    defaults = {"observable": Z(3) * Z(4), "start": {"h": 0.8, "J": 1.0}, "step": 0.3, "points": 4, "solver": GAUSSIAN}
     qt.trace_boundary(H, theta, plane, window, run=run, progress=False, **defaults | settings)
 
 
@@ -149,14 +149,15 @@ CHANGED = {
         *ISING_MODELS, ({"solver": EXACT}, "solver"), *ACCURACY[:1],
         ({"theta": {"h": 1.3, "J": 1.0}}, "theta"),
         ({"plane": ("J", "h")}, "plane"),
-        ({"window": WINDOW}, "window"),
+        ({"window": {"h": (0.7, 1.4), "J": (0.9, 1.1)}}, "window"),
+        ({"window": {"h": (0.5, 1.4), "J": (0.95, 1.2)}}, "window"),
         ({"observable": Z(2) * Z(3)}, "observable"),
         ({"observable": None}, "observable"),
         ({"start": {"h": 0.81, "J": 1.0}}, "start"),
         ({"start": [{"h": 0.8, "J": 1.0}, {"h": 0.7, "J": 1.0}]}, "start"),
         ({"start": None}, "start"),
         ({"step": 0.2}, "step"),
-        ({"points": 4}, "points"),
+        ({"points": 3}, "points"),
         ({"search": 16}, "search"),
         ({"sharpness": 10.0}, "sharpness"),
     ],
@@ -164,8 +165,9 @@ CHANGED = {
         *MODELS, *SOLVERS, *ACCURACY[:1],
         ({"theta": {"g_x": 0.0, "g_zz": 0.0, "g_zxz": 0.6}}, "theta"),
         ({"plane": ("g_zz", "g_x")}, "plane"),
-        ({"window": {"g_x": (0.5, 1.5), "g_zz": (0.5, 1.6)}}, "window"),
-        ({"shape": (2, 3)}, "shape"),
+        ({"window": {"g_x": (0.5, 1.5), "g_zz": (0.5, 1.6)}}, "the grid along g_zz"),
+        ({"window": {"g_x": (0.5, 2.5), "g_zz": (0.5, 1.5)}, "shape": (3, 2)}, "the grid along g_x"),
+        ({"shape": (3, 2)}, "the grid along g_x"),
         ({"observables": {"xx": X(1) * X(4)}}, "observables"),
         ({"observables": {"yy": X(1) * X(3)}}, "observables"),
         ({"gap": True}, "gap"),
@@ -173,13 +175,13 @@ CHANGED = {
     scaling: [
         ({"solver": EXACT}, "solver"), *ACCURACY[:1],
         ({"model": lambda L: changed_model(transverse_field_ising(L), fixed=0.1 * Z(0))}, "the fixed part of H"),
-        ({"model": other_short_chain}, "the fixed part of H at L = 6"),
+        ({"model": other_short_chain}, "the fixed part of H"),
         ({"lengths": (5, 8)}, "lengths"),
-        ({"lengths": (6, 7, 8)}, "lengths"),
+        ({"lengths": (6, 8, 10)}, "the longest of lengths, on which every point is found,"),
         ({"theta": {"h": 1.3, "J": 1.0}}, "theta"),
         ({"window": WINDOW}, "window"),
         ({"observable": lambda L: Z(L // 2) * Z(L // 2 + 1)}, "observable"),
-        ({"observable": lambda L: Z(3) * Z(4)}, "observable at L = 6"),
+        ({"observable": lambda L: Z(3) * Z(4)}, "observable"),
         ({"exponent": 2.0}, "exponent"),
         ({"start": None}, "start"),
         ({"step": 0.2}, "step"),

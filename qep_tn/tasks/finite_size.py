@@ -136,10 +136,10 @@ def _check_chains(path: Path, planes: Mapping[int, Plane]) -> None:
     there = {int(folder.name.removeprefix("L-")): folder for folder in path.glob("L-*")}
     if missing := sorted(there.keys() - planes.keys()):
         raise refusal(path, "lengths", sorted(there), list(planes), f"more may be added, but L = {missing[0]} is there")
-    for L, folder in there.items():
+    for L in sorted(there.keys() - {max(planes)}):  # the longest chain is that of the run's own settings
         given = fingerprint(plane_settings(planes[L]))
-        if begun := begun_with(folder):
-            check_fingerprint({name: begun[name] for name in begun if name in given}, given, str(folder))
+        if begun := begun_with(there[L]):
+            check_fingerprint({name: begun[name] for name in begun if name in given}, given, str(there[L]))
 
 
 @dataclass(frozen=True)
