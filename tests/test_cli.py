@@ -119,6 +119,23 @@ def test_verify_shows_a_verdict_for_every_solver(capsys):
     assert json.loads(Path("runs/chain-verify/summary.json").read_text())["passed"]
 
 
+def test_verify_takes_the_first_sites_of_a_model_without_a_length(capsys, folder, monkeypatch):
+    (folder / "strips.py").write_text(
+        "from qep_tn.models import cluster_ising\n\n"
+        "def strip(rungs):\n    return cluster_ising(2 * rungs, local=True)\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    (folder / "strip.toml").write_text('[model]\nname = "strips:strip"\nrungs = 10\n[parameters]\ng_x = 3\n')
+    assert main(["verify", "strip.toml", "--solver", "free-fermion"]) == 0
+    printed = capsys.readouterr()
+    assert "compared is the block of the first 10, 27 of 57 couplings" in printed.out
+    assert "the objective's sites lie beyond the block" in printed.out
+    summary = json.loads(Path("runs/strip-verify/summary.json").read_text())
+    assert summary["passed"]
+    assert len(summary["notes"]) == 2
+    assert summary["left_out"] == []
+
+
 def test_a_gradient_that_cannot_be_trusted_exits_3(capsys):
     # two degenerate ferromagnetic ground states, and an objective that tells them apart
     couplings = ["--set", "parameters.g_x=1e-6", "--set", "parameters.g_zz=2", "--set", "gradient.objective=Z(2)"]

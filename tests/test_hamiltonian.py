@@ -116,3 +116,27 @@ def test_a_wrong_operator_is_named():
         qt.Hamiltonian(qt.qubits(2), {"b": X(5)})
     with pytest.raises(ValueError, match="parameter 'b' must be an Operator"):
         qt.Hamiltonian(qt.qubits(2), {"b": "X(0)"})
+
+
+def test_the_first_sites_have_the_terms_that_act_within_them(rng):
+    H, theta = random_cluster_ising("cluster", 9, rng)
+    block, kept = H.first_sites(5, theta)
+    assert len(block.sites) == 5
+    assert list(block.parameters) == list(H.parameters)
+    within = {p: c for p, c in H.operator(theta).terms.items() if all(site < 5 for site, _ in p)}
+    assert block.operator(kept) == qt.Operator(within)
+    whole, all_kept = H.first_sites(9, theta)
+    assert whole.operator(all_kept) == H.operator(theta)
+
+
+def test_couplings_beyond_the_first_sites_are_left_out_with_their_values():
+    H = qt.Hamiltonian(
+        qt.qubits(4), {"ring": [Z(3) * Z(0), Z(0) * Z(1), Z(1) * Z(2)], "far": X(3), "h": X(0) + X(3)}, X(2)
+    )
+    block, kept = H.first_sites(2, {"ring": [1, 2, 3], "far": 4, "h": 5})
+    assert dict(block.parameters) == {"ring": (Z(0) * Z(1),), "h": X(0)}
+    np.testing.assert_array_equal(kept["ring"], [2])
+    assert kept["h"] == 5
+    assert not block.fixed.terms
+    with pytest.raises(ValueError, match="no coupling acts within the first 1 sites"):
+        qt.Hamiltonian(qt.qubits(2), {"J": Z(0) * Z(1)}).first_sites(1, {"J": 1.0})

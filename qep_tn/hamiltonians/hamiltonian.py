@@ -163,6 +163,27 @@ class Hamiltonian:
             raise ValueError(f"the Hamiltonian has a parameter {name!r} already; rename it")
         return Hamiltonian(self.sites, {**self.parameters, name: tuple(operators)}, self.fixed)
 
+    def first_sites(self, n: int, theta: Theta) -> tuple[Hamiltonian, dict[str, Any]]:
+        """The block of sites 0..n-1, and what is left of theta: the products that act within it.
+
+        Couplings that keep a product keep their parameter's name; those of an array move up to the places of others.
+        Raises ValueError if none does.
+        """
+        values = self.unflatten(self.flatten(theta))
+        parameters: dict[str, Operator | Sequence[Operator]] = {}
+        kept: dict[str, Any] = {}
+        for name, operators in self.parameters.items():
+            if isinstance(operators, tuple):
+                cut = [_within(operator, n) for operator in operators]
+                acting = [k for k, operator in enumerate(cut) if operator.support]
+                if acting:
+                    parameters[name], kept[name] = [cut[k] for k in acting], values[name][acting]
+            elif (operator := _within(operators, n)).support:
+                parameters[name], kept[name] = operator, values[name]
+        if not parameters:
+            raise ValueError(f"no coupling acts within the first {n} sites")
+        return Hamiltonian(self.sites[:n], parameters, _within(self.fixed, n)), kept
+
     @cached_property
     def mpo(self) -> ParametricMPO:
         """The matrix product operator of H, its structure built once; `mpo.fill(H.coefficients(theta))`."""
@@ -213,6 +234,11 @@ def _sparse_product(product: Product, sites: Sites) -> sparse.csr_array:
         matrix = sparse.kron(sparse.kron(matrix, sparse.eye_array(gap)), sites[site].matrix(names), format="csr")
         position = site + 1
     return sparse.kron(matrix, sparse.eye_array(int(np.prod([s.dimension for s in sites[position:]]))), format="csr")
+
+
+def _within(operator: Operator, n: int) -> Operator:
+    """The products that act on none but the first n sites."""
+    return Operator({product: c for product, c in operator.terms.items() if not product or product[-1][0] < n})
 
 
 def _operator(value: Any, where: str) -> Operator:

@@ -87,10 +87,16 @@ def _error(value: float) -> str:
 
 
 def verification_summary(verification: Verification) -> dict[str, Any]:
-    """All comparisons; a number that could not be had is null."""
+    """All comparisons, and what was left out of them; a number that could not be had is null."""
     rows = [
         {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(row).items()}
         | {"verdict": row.verdict}
         for row in verification.rows
     ]
-    return {"task": "verify", "passed": verification.passed, "rows": rows}
+    return {
+        "task": "verify",
+        "passed": verification.passed,
+        "notes": list(verification.notes),
+        "left_out": list(verification.left_out),
+        "rows": rows,
+    }
