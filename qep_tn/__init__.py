@@ -18,6 +18,7 @@ from qep_tn.states.mps import MPS
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
+from qep_tn.tasks.gradients import gradients
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 
@@ -64,6 +65,7 @@ __all__ = [
     "extrapolate",
     "finite_size_scaling",
     "gradient",
+    "gradients",
     "local",
     "models",
     "optimize_sensitivity",

@@ -45,6 +45,15 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 SolverName = Annotated[str | None, typer.Option("--solver", help="auto, exact, free-fermion, numba, tenpy or quimb.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run's folder; runs/CONFIG-VERB by default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from what the folder holds.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, help="Processes for starts or lengths; one for each core by default."
+    ),
+]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster for them, as tcp://HOST:8786.")
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,10 +108,11 @@ def gradient(
 
 @app.command()
 def explore(
-    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
-) -> None:
+    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False,
+    workers: Workers = None, scheduler: Scheduler = None,
+) -> None:  # fmt: skip
     """Walk through the phase diagram along the gradient of an objective."""
-    with _run("explore", config, overrides, solver, out, resume) as run:
+    with _work_by(workers, scheduler) as work, _run("explore", config, overrides, solver, out, resume) as run:
         from qep_tn.figures.run import plot_run
         from qep_tn.tasks.explore import explore_phases, plan_walk
 
@@ -118,7 +128,7 @@ def explore(
             raise ValueError(f"{config}: [explore] {error}") from None
         walk = explore_phases(
             run.H, run.theta, run.loss, **settings, starts=section.starts, spread=section.spread,
-            seed=run.config.solver.seed, run=run.folder,
+            seed=run.config.solver.seed, run=run.folder, **work,
         )  # fmt: skip
         plot_run(run.folder.path)
         losses = walk.history["loss"].values if section.starts == 1 else walk.history["loss"].values[walk.best]
@@ -162,10 +172,11 @@ def sensitivity(
 
 @app.command()
 def boundary(
-    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False
-) -> None:
+    config: ConfigFile, overrides: Overrides = None, solver: SolverName = None, out: Out = None, resume: Resume = False,
+    workers: Workers = None, scheduler: Scheduler = None,
+) -> None:  # fmt: skip
     """Follow phase boundaries through a plane of two parameters."""
-    with _run("boundary", config, overrides, solver, out, resume) as run:
+    with _work_by(workers, scheduler) as work, _run("boundary", config, overrides, solver, out, resume) as run:
         from qep_tn.figures.run import plot_run
         from qep_tn.tasks.boundary import boundary_plane
         from qep_tn.tasks.report import boundary_table
@@ -183,7 +194,7 @@ def boundary(
             _check_scan(run, plane)
         except ValueError as error:
             raise ValueError(f"{config}: [boundary] {error}") from None
-        trace = _traced(run, plane, settings)
+        trace = _traced(run, plane, settings, work)
         plot_run(run.folder.path)
         doubtful = 0
         if section.scan is not None:
@@ -236,7 +247,9 @@ def _scan(run: _Run, plane: tuple[str, str], shape: tuple[int, int]) -> int:
     return int((scan["converged"] == 0).sum())
 
 
-def _traced(run: _Run, plane: tuple[str, str], settings: Mapping[str, Any]) -> Boundary | Scaling:
+def _traced(
+    run: _Run, plane: tuple[str, str], settings: Mapping[str, Any], work: Mapping[str, Any]
+) -> Boundary | Scaling:
     """The boundaries of one chain, or of several lengths."""
     from qep_tn.configuration import build
     from qep_tn.tasks.boundary import trace_boundary
@@ -253,6 +266,7 @@ def _traced(run: _Run, plane: tuple[str, str], settings: Mapping[str, Any]) -> B
     return finite_size_scaling(
         model, section.lengths, run.theta, plane, section.limits, exponent=section.exponent,
         observable=None if text is None else lambda L: build.observable(text, model(L), "boundary"), **settings,
+        **work,
     )  # fmt: skip
 
 
@@ -358,6 +372,20 @@ def _run(
     finally:
         warnings.removeHandler(folder.log)
         folder.close()
+
+
+@contextmanager
+def _work_by(workers: int | None, scheduler: str | None) -> Iterator[dict[str, Any]]:
+    """Who does independent work, as keywords of a task."""
+    if scheduler is None:
+        yield {"processes": workers}
+        return
+    if workers is not None:
+        raise ValueError(f"--workers {workers} and --scheduler {scheduler}: the cluster has its own workers; give one")
+    from qep_tn.runs.executors import cluster
+
+    with cluster(scheduler) as executor:
+        yield {"executor": executor}
 
 
 def _begin(run: _Run, task: str, **settings: Any) -> None:

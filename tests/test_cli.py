@@ -301,7 +301,7 @@ def test_several_starts_are_killed_with_their_processes_and_resume(folder, monke
     assert [(walk / "state.h5").stat().st_mtime_ns for walk in walks] == saved
 
     # in this process, for another two pools take many seconds to start
-    monkeypatch.setattr("qep_tn.tasks.explore.map_in_processes", lambda function, tasks, _: map(function, tasks))
+    monkeypatch.setattr("qep_tn.tasks.explore.in_order", lambda function, tasks, *_: map(function, tasks))
     several += ["--set", f"explore.steps={max(load(walk).sizes['step'] for walk in walks) + 1}"]
     assert main(["explore", "chain.toml", *several, "--resume"]) in (0, 3)
     assert main(["explore", "chain.toml", *several, "--out", "whole"]) in (0, 3)

@@ -15,7 +15,7 @@ from qep_tn.expressions.constraints import parse_constraint
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import X, Z
 from qep_tn.hamiltonians.sites import qubits
-from qep_tn.runs.executors import map_in_processes
+from qep_tn.runs.executors import in_order
 
 NAMES = ("g_x", "g_zz", "g_zxz")
 small = st.integers(-3, 3)
@@ -233,7 +233,7 @@ def _fails(number):
 def test_work_in_processes_comes_back_in_order_and_operators_are_equal_there():
     operators = [X(0) * Z(1), Z(0), X(0) * Z(1)]
     assert len({hash(operator) for operator in operators}) == 2  # cached, and of no use in another process
-    pids, found = zip(*map_in_processes(_known, operators, processes=2), strict=True)
+    pids, found = zip(*in_order(_known, operators, processes=2), strict=True)
     assert found == ("found", None, "found")
     assert os.getpid() not in pids
 
@@ -241,9 +241,9 @@ def test_work_in_processes_comes_back_in_order_and_operators_are_equal_there():
 @pytest.mark.parametrize("processes", [0, -1])
 def test_no_process_is_refused(processes):
     with pytest.raises(ValueError, match=f"processes is {processes}; it must be at least 1"):
-        list(map_in_processes(_fails, [1, 2], processes=processes))
+        list(in_order(_fails, [1, 2], processes=processes))
 
 
 def test_what_a_process_raises_is_raised_here():
     with pytest.raises(ValueError, match="no 1"):
-        list(map_in_processes(_fails, [1, 2], processes=2))
+        list(in_order(_fails, [1, 2], processes=2))

@@ -263,10 +263,10 @@ def test_run_with_another_setting_is_refused_by_its_name(begun, tmp_path, task, 
 
 @pytest.mark.parametrize(("task", "changed"), cases(SAME))
 def test_run_with_the_same_settings_goes_on(begun, tmp_path, monkeypatch, task, changed):
-    def elsewhere(function, tasks, processes):  # as in other processes, which take seconds to start
+    def elsewhere(function, tasks, *_):  # as in other processes, which take seconds to start
         return map(function, pickle.loads(pickle.dumps(tasks)))
 
-    monkeypatch.setattr("qep_tn.tasks.explore.map_in_processes", elsewhere)
+    monkeypatch.setattr("qep_tn.tasks.explore.in_order", elsewhere)
     path = shutil.copytree(begun(task), tmp_path / "run")
     resume(task, path, **changed)
     if not changed:

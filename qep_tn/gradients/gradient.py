@@ -120,6 +120,17 @@ def gradient(
     Warns with DegenerateGroundStateWarning if free and nudged state are different branches.
     Raises ValueError for input that does not fit together.
     """
+    result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start)
+    if result.status.concerns_branches:
+        warnings.warn(result.message, DegenerateGroundStateWarning, stacklevel=2)
+    return result
+
+
+def silent_gradient(
+    H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver | None, rtol: float, beta: float | Literal["auto"],
+    scheme: Scheme, start: GroundState | None,
+) -> Gradient:  # fmt: skip
+    """As `gradient`, without its warning: for whoever warns elsewhere."""
     solver = default_solver(H) if solver is None else solver
     _check(H, theta, loss, solver, rtol, beta, scheme, start)
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
@@ -267,8 +278,6 @@ def _result(
     # beside a gradient of natural size, one that vanishes is known well enough
     against = max(norm, 1e-4 * natural)
     status, message = verdict(level, float(np.linalg.norm(error)) / against if against > 0 else 0.0, rtol, degenerate)
-    if status.concerns_branches:
-        warnings.warn(message, DegenerateGroundStateWarning, stacklevel=4)
     return Gradient(
         value=value,
         value_error=max(abs(value - other), 1e-15 * max(1.0, abs(value))),

@@ -1,16 +1,18 @@
-"""Independent pieces of work in processes of their own, one for each core."""
+"""Independent pieces of work: in processes of their own, one for each core, or by any executor, as a cluster's."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -19,44 +21,187 @@ from tqdm import tqdm
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
+_PATIENCE = 5  # seconds for a scheduler to answer
 
-def map_in_processes(
-    function: Callable[[Argument], Result], arguments: Sequence[Argument], processes: int | None = None
+
+def in_order(
+    function: Callable[[Argument], Result],
+    arguments: Sequence[Argument],
+    executor: Executor | None = None,
+    processes: int | None = None,
 ) -> Iterator[Result]:
     """function(argument) for every argument, in their order, each as soon as it and those before it are there.
 
-    function, arguments, results: are pickled; a function is sent by its name.
-    processes: how many run at a time, each with one BLAS thread; by default one for each core. With one process, or one
-        argument, the work is done in this process.
+    function, arguments, results: are pickled, unless the work is done in this process; a function is sent by its name.
+    executor: anything with `submit` as in `concurrent.futures`, such as `Client.get_executor()` of dask.distributed. By
+        default processes, which are kept for the next call.
+    processes: how many, if there is no executor; by default one for each core. With one, or one argument, the work is
+        done in this process.
 
-    What a function raises is raised here. Then, at Ctrl-C, and when the iterator is closed, the other processes end.
-    Raises ValueError if processes is less than 1, and RuntimeError if a process dies.
+    All work is done with one BLAS thread, so that results do not depend on where. What a function raises is raised
+    here. Then, at Ctrl-C, and when the iterator is closed, the processes end; of an executor, what has not begun is
+    cancelled. Work that is lost with a worker is done again, once.
+    Raises ValueError if processes is less than 1, or given beside an executor, and RuntimeError if a worker dies again.
     """
     if processes is not None and processes < 1:
         raise ValueError(f"processes is {processes}; it must be at least 1")
+    if processes is not None and executor is not None:
+        raise ValueError(f"processes is {processes}, but an executor has its own; give one of the two")
+    if executor is not None:
+        return _submitted(function, arguments, executor)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(processes or cores, len(arguments))
-    if count <= 1:
-        with threadpool_limits(1):
-            yield from map(function, arguments)
-        return
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _prepare_worker)
+    count = processes or cores
+    return _here(function, arguments) if min(count, len(arguments)) <= 1 else _in_processes(function, arguments, count)
+
+
+def _here(function: Callable[[Argument], Result], arguments: Sequence[Argument]) -> Iterator[Result]:
+    with threadpool_limits(1):
+        yield from map(function, arguments)
+
+
+def _submitted(
+    function: Callable[[Argument], Result], arguments: Sequence[Argument], executor: Executor
+) -> Iterator[Result]:
+    """By an executor that somebody else made, and keeps."""
+    work = partial(_on_one_thread, function)
+    with threadpool_limits(1):  # and the former number again, if it is threads of this process that work
+        waiting = [executor.submit(work, argument) for argument in arguments]
+        try:
+            for argument in arguments:
+                try:
+                    result = waiting[0].result()
+                except Exception as error:
+                    if not _is_loss(error, executor):
+                        raise
+                    result = _again(work, argument, executor)
+                del waiting[0]  # a cluster forgets a result when nobody has its future
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _on_one_thread(function: Callable[[Argument], Result], argument: Argument) -> Result:
+    threadpool_limits(1)
+    return function(argument)
+
+
+def _again(work: Callable[[Argument], Result], argument: Argument, executor: Executor) -> Result:
+    """What was lost. Raises RuntimeError if it is lost again."""
     try:
+        return executor.submit(work, argument).result()
+    except Exception as error:
+        if not _is_loss(error, executor):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RuntimeError(f"work was lost with the executor's worker, twice; {reason}") from None
+
+
+def _is_loss(error: Exception, executor: Executor) -> bool:
+    """Whether it is the executor's own error, or its package's, rather than the function's."""
+    package, theirs = (type(thing).__module__.partition(".")[0] for thing in (error, executor))
+    return package in (theirs, "concurrent")
+
+
+class _Pool(ProcessPoolExecutor):
+    """Processes that leave Ctrl-C to this one, and end with it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, multiprocessing.get_context("spawn"), _prepare_worker)
+        self.count = count
+
+    def send(self, function: Callable[[Argument], Result], arguments: Sequence[Argument]) -> list[Future[Result]]:
         with _ctrl_c_ignored():  # by the workers, from their first moment
-            futures = [pool.submit(function, argument) for argument in arguments]
-        for future in futures:
-            yield future.result()
-        pool.shutdown()
-    except BrokenProcessPool:
-        raise RuntimeError(
-            "a process of several died: memory ran out, or a script starts them outside of "
-            "'if __name__ == \"__main__\":', which it needs"
-        ) from None
-    finally:
-        for worker in set(multiprocessing.active_children()) - others:
+            return [self.submit(function, argument) for argument in arguments]
+
+    def end(self) -> None:
+        """At once, whatever they do."""
+        for worker in list((self._processes or {}).values()):
             worker.terminate()
-        pool.shutdown(cancel_futures=True)
+        self.shutdown(cancel_futures=True)
+
+
+_kept: list[_Pool] = []  # none or one
+_one_at_a_time = threading.Lock()
+
+
+def _pool_of(count: int) -> _Pool:
+    """The pool that is kept, if it has as many processes, or another one, which is kept instead."""
+    with _one_at_a_time:
+        if _kept and _kept[0].count != count:
+            _kept.pop().shutdown(wait=False)
+        if not _kept:
+            _kept.append(_Pool(count))
+        return _kept[0]
+
+
+def _forget(pool: _Pool) -> None:
+    with _one_at_a_time:
+        if pool in _kept:
+            _kept.remove(pool)
+    pool.end()
+
+
+def _in_processes(
+    function: Callable[[Argument], Result], arguments: Sequence[Argument], count: int
+) -> Iterator[Result]:
+    pool, died = _pool_of(count), False
+    futures: dict[int, Future[Result]] = {}
+    unsent: Sequence[int] = range(len(arguments))
+    position = 0
+    try:
+        while position < len(arguments):
+            try:
+                futures |= zip(unsent, pool.send(function, [arguments[n] for n in unsent]), strict=True)
+                unsent = ()
+                result = futures[position].result()
+            except (BrokenProcessPool, CancelledError):
+                if died:
+                    raise RuntimeError(
+                        "a process of several died: memory ran out, or a script starts them outside of "
+                        "'if __name__ == \"__main__\":', which it needs"
+                    ) from None
+                died = True
+                _forget(pool)  # and by now every future says whether it has a result
+                futures = {n: future for n, future in futures.items() if not _is_lost(future)}
+                unsent = [n for n in range(position, len(arguments)) if n not in futures]
+                pool = _pool_of(count)
+                continue
+            del futures[position]
+            position += 1
+            yield result
+    except BaseException:  # GeneratorExit too: nobody waits for the rest
+        _forget(pool)
+        raise
+
+
+def _is_lost(future: Future) -> bool:
+    return future.cancelled() or isinstance(future.exception(), BrokenProcessPool)
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """The executor of a Dask cluster whose scheduler is at this address, such as "tcp://10.0.0.1:8786".
+
+    Its workers need this package, and the same files under the same names.
+    Raises ValueError if dask.distributed is not installed, or no scheduler answers within seconds.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        raise ValueError("a scheduler needs dask.distributed; install the extra: pip install -e '.[cluster]'")
+    from distributed import Client
+
+    log = logging.getLogger("distributed")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # what it has to say of an address is in the error
+    try:
+        client = Client(address, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"no Dask scheduler answers at {address!r} ({reason}); give one as tcp://HOST:8786") from None
+    finally:
+        log.setLevel(level)
+    with client:
+        yield client.get_executor(pure=False)
 
 
 @contextmanager

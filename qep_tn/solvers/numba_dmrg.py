@@ -6,10 +6,10 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,10 @@ class NumbaDMRG(DMRGSettings):
     def cutoff_for(self, rtol: float, scheme: str, length: int) -> float:
         """The cutoff that a gradient of this relative error needs: coarser bonds lose the response to its nudge."""
         return 2e-3 * self.nudge_strength(rtol, scheme, length)
+
+    def on_one_thread(self) -> Self:
+        """The same settings, and results, on one core."""
+        return replace(self, threads=1)
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """Two-site sweeps until what the energy still has to fall, extrapolated from its last changes, is less than

@@ -59,6 +59,10 @@ class Solver:
         """The same settings with this Schmidt cutoff, unless the user chose one, or there is none."""
         return self
 
+    def on_one_thread(self) -> Self:
+        """The same settings, and results, on one core."""
+        return self
+
     @property
     def expectation_error(self) -> float:
         """Of an expectation value, as far as it differs between neighbouring points, for an operator of unit norm."""

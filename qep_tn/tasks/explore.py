@@ -11,6 +11,7 @@ import logging
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from qep_tn.descent.walk import Walk, Walked
 from qep_tn.gradients.gradient import Scheme
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.runs.executors import map_in_processes
+from qep_tn.runs.executors import in_order
 from qep_tn.runs.folder import RunFolder
 from qep_tn.runs.loop import carry_through
 from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
@@ -82,6 +83,7 @@ def explore_phases(
     spread: float = 0.5,
     seed: int = 0,
     processes: int | None = None,
+    executor: Executor | None = None,
     solver: Solver | None = None,
     rtol: float = 1e-2,
     beta: float | Literal["auto"] = "auto",
@@ -103,6 +105,7 @@ def explore_phases(
     starts, spread, seed: how many walks. The first starts at theta, the others at theta plus `spread` times normal
         random numbers from `seed`, moved to where bounds and constraints allow.
     processes: how many walks go on at a time, each on one core; one for each core if None.
+    executor: takes the walks instead, see `qep_tn.gradients`; its workers need the run's files under the same names.
     solver, rtol, beta, scheme: as in `qep_tn.gradient`.
     start: where the search for the first ground state begins; later ones begin from the step before.
     run: where to save every step, or to go on from; without it nothing is written. Several walks have folders
@@ -135,7 +138,7 @@ def explore_phases(
         if run is not None:
             run.begin(fingerprint(made_with))
         settings |= {"starts": starts, "spread": spread, "seed": seed}
-        walked = _several(walk, _positions(walk, starts, spread, seed), run, made_with, processes, progress)
+        walked = _several(walk, _positions(walk, starts, spread, seed), run, made_with, processes, executor, progress)
         result = _together(walked)
     if run is not None:
         if starts > 1:
@@ -240,14 +243,14 @@ class _Start:
 
 def _several(
     walk: Walk, positions: Sequence[NDArray], run: RunFolder | None, made_with: Mapping[str, Any],
-    processes: int | None, progress: bool,
+    processes: int | None, executor: Executor | None, progress: bool,
 ) -> list[Walked]:  # fmt: skip
     """The walks from several positions, in processes."""
-    text = "" if run is None else (run.path / "config.toml").read_text()
+    text = "" if run is None else run.config_text
     tasks = [
         _Start(
             replace(walk, position=position),
-            None if run is None else run.path / f"start-{number}",
+            None if run is None else run.path.absolute() / f"start-{number}",
             text,
             {**made_with, "starts": 1, "theta": walk.H.unflatten(position)},
         )
@@ -260,7 +263,7 @@ def _several(
             f"several starts run in processes, and the objective or the solver cannot be sent to one ({error}); "
             f"define its functions at the top of a module, or take starts = 1"
         ) from None
-    walks = map_in_processes(_walk_from, tasks, processes)
+    walks = in_order(_walk_from, tasks, executor, processes)
     walked = []
     for number, done in enumerate(tqdm(
         walks, total=len(tasks), desc="explore", unit="walk", file=sys.stderr, disable=not progress, delay=0.5

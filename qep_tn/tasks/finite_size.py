@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,7 +25,7 @@ from qep_tn.ridges.extension import refusal
 from qep_tn.ridges.extrapolation import side_by_side
 from qep_tn.ridges.followed import Followed
 from qep_tn.ridges.plane import Plane, Window
-from qep_tn.runs.executors import map_in_processes
+from qep_tn.runs.executors import in_order
 from qep_tn.runs.folder import RunFolder, begun_with
 from qep_tn.runs.loop import carry_through
 from qep_tn.runs.settings_check import check_fingerprint, fingerprint
@@ -71,6 +72,7 @@ def finite_size_scaling(
     exponent: float = 1.0,
     points: int = MOST_POINTS,
     processes: int | None = None,
+    executor: Executor | None = None,
     solver: Solver | None = None,
     rtol: float = 1e-2,
     run: RunFolder | None = None,
@@ -83,6 +85,7 @@ def finite_size_scaling(
     observable: number of sites -> observable; None for -d^2E/dg^2.
     exponent: 1/nu, of the leading shift L^(-1/nu).
     processes: how many lengths are worked on at a time, beside the longest; by default one for each core.
+    executor: takes them instead, see `qep_tn.gradients`; its workers need the run's files under the same names.
     run: where to save every point, or to go on from, also with more lengths, but none longer: it would move every
         point.
     theta, plane, window, points, solver, rtol, progress, and `settings`: as in `trace_boundary`.
@@ -104,12 +107,12 @@ def finite_size_scaling(
     if run is not None:
         run.begin(fingerprint(_settings(longest, exponent, points)))
         _check_chains(run.path, planes)
-    folders = {L: None if run is None else run.path / f"L-{L}" for L in sizes}
+    folders = {L: None if run is None else run.path.absolute() / f"L-{L}" for L in sizes}
     text = "" if run is None else run.config_text
     traced = _trace(longest, theta, folders[sizes[-1]], text, solver, progress, {"points": points, **settings})
     jobs = [_Job(Followed(planes[L], traced.history, sizes[-1] / L), folders[L], text) for L in sizes[-2::-1]]
     results = tqdm(
-        map_in_processes(_follow, jobs, processes),
+        in_order(_follow, jobs, executor, processes),
         total=len(jobs), desc="shorter chains", unit="chain", file=sys.stderr, disable=not progress,
     )  # fmt: skip
     histories = [traced.history, *results][::-1]

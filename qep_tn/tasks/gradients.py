@@ -1,0 +1,113 @@
+"""Gradients of many problems, at a time as many as there are workers."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, Scheme, silent_gradient
+from qep_tn.gradients.losses import Loss
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.runs.executors import in_order
+from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.registry import default_solver
+from qep_tn.states.ground_state import GroundState
+
+Problem = tuple[Hamiltonian, Theta, Loss] | tuple[Hamiltonian, Theta, Loss, GroundState | None]
+
+
+def gradients(
+    problems: Iterable[Problem],
+    *,
+    solver: Solver | None = None,
+    rtol: float = 1e-4,
+    beta: float | Literal["auto"] = "auto",
+    scheme: Scheme = "symmetric",
+    executor: Executor | None = None,
+) -> list[Gradient]:
+    """The gradient of every problem, in their order; to the last bit the same by any executor.
+
+    problems: (H, theta, loss) or (H, theta, loss, start), as in `qep_tn.gradient`. Those that share one H object share
+        what is built for it.
+    solver, rtol, beta, scheme: as in `qep_tn.gradient`, for all of them.
+    executor: anything with `submit` as in `concurrent.futures`, such as a `ThreadPoolExecutor`, or `get_executor()` of
+        a `dask.distributed.Client`. By default processes, one for each core, which are kept for the next call; a script
+        needs `if __name__ == "__main__":` then.
+
+    What a worker that dies leaves is done again, once.
+    Warns as `qep_tn.gradient`. Raises ValueError as it does, or if a loss or the solver cannot be sent to processes,
+    and RuntimeError if a worker dies again.
+    """
+    sent: dict[Hamiltonian, _Sent] = {}
+    work = []
+    for number, problem in enumerate(problems):
+        if len(problem) not in (3, 4):
+            raise ValueError(f"problem {number} has {len(problem)} parts; it must be (H, theta, loss) or with a start")
+        H, theta, loss, *rest = problem
+        start = rest[0] if rest else None
+        chosen = default_solver(H) if solver is None else solver
+        work.append(_Work(sent.setdefault(H, _Sent(H)), theta, loss, start, chosen, (rtol, beta, scheme)))
+    if executor is None and len(work) > 1:
+        _check_sendable(work)
+    one = executor is None and len(work) == 1
+    found = []
+    for g in in_order(_gradient_of if one else _gradient_on_one_thread, work, executor):
+        if g.status.concerns_branches:
+            warnings.warn(g.message, DegenerateGroundStateWarning, stacklevel=2)
+        found.append(g)
+    return found
+
+
+class _Sent:
+    """A Hamiltonian that every worker unpacks once, for what is built for it takes longer than many a gradient."""
+
+    def __init__(self, H: Hamiltonian) -> None:
+        self.H = H
+
+    @cached_property
+    def content(self) -> bytes:
+        return pickle.dumps(self.H)
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
+        return _received, (self.content,)
+
+
+@lru_cache(maxsize=8)
+def _received(content: bytes) -> _Sent:
+    return _Sent(pickle.loads(content))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A problem, and the settings (rtol, beta, scheme)."""
+
+    sent: _Sent
+    theta: Theta
+    loss: Loss
+    start: GroundState | None
+    solver: Solver
+    settings: tuple[float, float | Literal["auto"], Scheme]
+
+
+def _gradient_of(work: _Work) -> Gradient:
+    return silent_gradient(work.sent.H, work.theta, work.loss, work.solver, *work.settings, work.start)
+
+
+def _gradient_on_one_thread(work: _Work) -> Gradient:
+    """Where others work beside it, for there is a core for each."""
+    return _gradient_of(replace(work, solver=work.solver.on_one_thread()))
+
+
+def _check_sendable(work: Sequence[_Work]) -> None:
+    try:
+        pickle.dumps([(w.solver, w.loss) for w in work])
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"gradients are taken in processes, and a loss or the solver cannot be sent to one ({error}); define its "
+            "functions at the top of a module, or give executor a ThreadPoolExecutor"
+        ) from None
