@@ -27,6 +27,11 @@ class Trust(Enum):
         """Whether free and nudged state may be different states altogether."""
         return self in (Trust.DEGENERATE, Trust.OTHER_BRANCH)
 
+    @property
+    def concerns_states(self) -> bool:
+        """Whether other ground states might do better."""
+        return self in (Trust.OTHER_BRANCH, Trust.NOT_CONVERGED, Trust.RESIDUAL)
+
 
 class Verdict(NamedTuple):
     """A status, and the sentence that says why and what to do about it."""
