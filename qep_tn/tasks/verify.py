@@ -229,8 +229,8 @@ class _Reference:
 class _Comparison:
     """One solver at one theta.
 
-    rows: what has been compared. cost: seconds that state and gradient took, `nudged` those of the gradient alone;
-    infinite without a gradient, and then there is no reciprocity either.
+    rows: what has been compared. cost: seconds that state and gradient took. nudged: those of the gradient alone;
+    infinite without one, and then there is no reciprocity either.
     """
 
     couplings: str
@@ -240,18 +240,15 @@ class _Comparison:
     clock: _Clock
     bar: tqdm
     rows: list[Row] = field(default_factory=list)
-    cost: float = math.inf
+    cost: float = 0.0
     nudged: float = math.inf
     state: GroundState | None = None
 
     def compare_states(self, expected: float) -> None:
-        """Energy, expectation values and gradient, unless they are expected to take more seconds than there are.
-
-        `expected` is infinite for a solver that has given no gradient yet: its ground state is tried all the same.
-        """
+        """Energy, expectation values and gradient, unless they are expected to take more seconds than there are."""
         reference = self.reference
         began = self.clock.elapsed
-        if why := self.clock.refusal(expected if math.isfinite(expected) else 0.0):
+        if why := self.clock.refusal(expected):
             return self._leave_out(QUANTITIES, why)
         self._announce("ground state")
         try:
@@ -264,10 +261,11 @@ class _Comparison:
         values = (s.expectation(reference.H.couplings) for s in (self.state, reference.state))
         self._add("expectation", _largest(np.subtract(*values)), EXPECTATION_TOLERANCE)
         self.bar.update()
-        if reference.gradient is None:
-            return self._leave_out(("gradient",), f"no reference, {reference.reason}")
         solved = self.clock.elapsed
-        if why := self.clock.refusal(solved - began):  # a nudged state takes about as long as a free one
+        self.cost = solved - began
+        if reference.gradient is None:
+            return self._leave_out(("gradient", "reciprocity"), f"no reference, {reference.reason}")
+        if why := self.clock.refusal(self.cost):  # a nudged state takes about as long as a free one
             return self._leave_out(("gradient", "reciprocity"), why)
         self._announce("gradient")
         g = self._gradient(reference.objective)
@@ -282,7 +280,7 @@ class _Comparison:
         time for.
         """
         self.bar.update()
-        if math.isinf(self.cost):
+        if math.isinf(self.nudged):
             return
         if self.nudged * min(2, len(order)) > seconds:
             left = f"{seconds:.1f} s are left for them" if seconds > 0 else f"the {self.clock.seconds:.0f} s are over"
