@@ -1,4 +1,4 @@
-"""Hamiltonians that several tests solve."""
+"""Hamiltonians that several tests solve, and what they are compared with."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -60,6 +60,17 @@ def random_long_range(length, rng):
 
 def dense_ground_energy(H, theta):
     return np.linalg.eigvalsh(H.to_sparse(theta).toarray())[0]
+
+
+def figures_of_merit(H, result, exact):
+    """A gradient's relative error, and how its error bars compare with the true errors."""
+    error, estimate = np.abs(H.flatten(result.gradient) - exact), H.flatten(result.error)
+    return {
+        "relative_error": np.linalg.norm(error) / np.linalg.norm(exact),
+        "coverage": np.mean(estimate >= error),
+        "median_estimate_over_median_error": np.median(estimate) / np.median(error),
+        "trustworthy": result.trustworthy,
+    }
 
 
 def exact_ridge(H, theta, name, observable, reach):

@@ -4,12 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from chains import random_cluster_ising, random_three_body, spin_one
+from chains import figures_of_merit, random_cluster_ising, random_three_body, spin_one
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import qep_tn as qt
-from benchmarks.accuracy import figures_of_merit, published
 from qep_tn import X, Z
 
 SOLVERS = [qt.ExactDiagonalization(), qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()]
@@ -117,8 +116,11 @@ def test_spin_one_gradient_equals_exact(rng):
 
 @pytest.mark.parametrize("solver", [qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()], ids=name_of)
 def test_published_gradient_at_128_sites(solver, reference):
-    _, H, theta, loss, exact = published()
-    figures = figures_of_merit(H, qt.gradient(H, theta, loss, solver=solver), exact)
+    data = np.load(reference / "cluster_ising_128_gradient.npz")
+    H = qt.models.cluster_ising(128, local=True)
+    theta = {name: data[name] for name in H.parameters}
+    exact = H.flatten({name: data[f"grad_{name}"] for name in H.parameters})
+    figures = figures_of_merit(H, qt.gradient(H, theta, qt.Expectation(X(61) * X(66)), solver=solver), exact)
     assert figures["relative_error"] <= 1e-4
     assert figures["trustworthy"]
     assert figures["coverage"] >= 0.9
@@ -128,8 +130,8 @@ def test_published_gradient_at_128_sites(solver, reference):
 @pytest.mark.parametrize("phase", ["ferromagnet", "cluster"])
 def test_error_bars_of_degenerate_phases_hold(phase, rng):
     # two or four ground states, none of which a bulk observable tells apart: nothing to warn of
-    H, theta = random_cluster_ising(phase, 40, rng)
-    loss = qt.Expectation(X(18) * X(22))
+    H, theta = random_cluster_ising(phase, 24, rng)
+    loss = qt.Expectation(X(10) * X(14))
     exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
     with warnings.catch_warnings():
         warnings.simplefilter("error", qt.DegenerateGroundStateWarning)
@@ -181,8 +183,8 @@ def test_an_error_signal_of_zero_gives_a_gradient_of_zero(rng):
 
 
 def test_looser_rtol_costs_less_bond_dimension_and_keeps_its_promise(rng):
-    H, theta = random_cluster_ising("near-critical", 28, rng)
-    loss = qt.Expectation(X(12) * X(16))
+    H, theta = random_cluster_ising("near-critical", 20, rng)
+    loss = qt.Expectation(X(8) * X(12))
     exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
     bonds = []
     for rtol in (1e-2, 1e-4):
@@ -228,24 +230,26 @@ def test_a_start_of_another_size_is_refused(rng):
         qt.gradient(H, theta, qt.Expectation(X(0)), solver=qt.ExactDiagonalization(), start=other)
 
 
+@pytest.mark.parametrize("kind", [qt.NumbaDMRG, qt.QuimbDMRG])
 @pytest.mark.parametrize("max_bond", [1, 2, 3])
-def test_tiny_bond_dimensions_own_up_to_their_error(max_bond, rng):
+def test_tiny_bond_dimensions_own_up_to_their_error(max_bond, kind, rng):
     H, theta = random_cluster_ising("near-critical", 10, rng)
     loss = qt.Expectation(X(4) * X(6))
     exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
-    result = qt.gradient(H, theta, loss, solver=qt.QuimbDMRG(max_bond=max_bond))
+    result = qt.gradient(H, theta, loss, solver=kind(max_bond=max_bond))
     true = np.linalg.norm(H.flatten(result.gradient) - exact) / np.linalg.norm(exact)
     assert not result.converged
-    assert result.relative_error > 0.2 * true
+    assert result.relative_error >= true
 
 
-def test_the_error_of_the_error_signal_counts_near_a_target(rng):
+@pytest.mark.parametrize("solver", [qt.NumbaDMRG(), qt.QuimbDMRG()], ids=name_of)
+def test_the_error_of_the_error_signal_counts_near_a_target(solver, rng):
     H, theta = random_cluster_ising("paramagnet", 10, rng)
     value = qt.FreeFermion().ground_state(H, theta).expectation(X(4) * X(7))
     loss = qt.MeanSquaredError([X(4) * X(7)], [value + 1e-8])
     exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
-    result = qt.gradient(H, theta, loss, solver=qt.TenpyDMRG(), rtol=1e-2)
-    assert np.linalg.norm(H.flatten(result.gradient) - exact) <= result.relative_error * np.linalg.norm(exact) * 1.5
+    result = qt.gradient(H, theta, loss, solver=solver, rtol=1e-2)
+    assert np.linalg.norm(H.flatten(result.gradient) - exact) <= result.relative_error * np.linalg.norm(exact)
 
 
 def test_at_a_kink_the_error_is_as_large_as_the_gradient():

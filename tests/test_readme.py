@@ -1,5 +1,6 @@
 """What the README prints is what happens."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 
 import qep_tn as qt
-from benchmarks.table import markdown
 from qep_tn import X
 from qep_tn.configuration.toml_file import load
 from qep_tn.models import MODELS
@@ -46,7 +46,13 @@ def test_linked_files_exist(target):
 
 
 def test_the_performance_table_is_that_of_the_committed_results():
-    assert markdown() in README
+    report = json.loads((ROOT / "benchmarks" / "results" / "gradient.json").read_text())
+    (table,) = re.findall(r"<!-- performance -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    points = {line.split(" (")[0].removeprefix("| "): line for line in table.splitlines()}
+    for row in report["rows"]:
+        assert f"| {row['seconds']:.2g} s " in points[row["point"]]
+        assert row["library"] in table.splitlines()[0]
+    assert f"{report['cpu']}, one thread, {report['date'][:10]}" in table
 
 
 def test_the_configuration_in_the_documentation_can_be_loaded(tmp_path):
