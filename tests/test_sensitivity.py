@@ -37,9 +37,12 @@ def test_the_pair_encloses_the_transition_of_a_long_chain():
         H, {"g_zz": 1.0, "g_zxz": 0.0}, X(middle - 2) * X(middle + 2), scan="g_x", points=(0.6, 1.6), train=[],
         steps=12, rate=0.05, closest=0.1, progress=False,
     )  # fmt: skip
-    assert result.boundary_error < 0.5
-    # the steepest point of a local observable sits about 1/L below the boundary of the infinite chain, g_x = 1
-    assert abs(result.boundary - 1.0) < max(result.boundary_error, 5 / length)
+    fields = np.linspace(0.8, 1.2, 41)
+    steepest = fields[np.argmax(steepness(H, 1.0, X(middle - 2) * X(middle + 2), fields))]
+    assert steepest == pytest.approx(1.0, abs=2 / length)  # about 1/L below the boundary of the infinite chain
+    assert abs(result.boundary - steepest) <= result.boundary_error
+    # twelve steps bring the points from 1 to 0.15 apart: half of it, and the last 0.05 or so that the middle moved
+    assert result.boundary_error < 0.2
 
 
 @pytest.mark.parametrize(
