@@ -30,8 +30,8 @@ def bose_hubbard(length, rng):
 
 FAMILIES = {
     "xxz": lambda rng: random_xxz(6, rng),
-    "spin-1": lambda rng: spin_one(5, rng),
-    "bosons": lambda rng: bose_hubbard(5, rng),
+    "spin-1": lambda rng: spin_one(4, rng),
+    "bosons": lambda rng: bose_hubbard(4, rng),
 }
 
 

@@ -19,9 +19,9 @@ from qep_tn.hamiltonians.hamiltonian import sparse_matrix
 
 DMRG = [qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()]
 FAMILIES = {
-    **{name: lambda rng, name=name: random_cluster_ising(name, 9, rng) for name in PHASES},
-    "three-body": lambda rng: random_three_body(9, rng),
-    "long-range": lambda rng: random_long_range(9, rng),
+    **{name: lambda rng, name=name: random_cluster_ising(name, 8, rng) for name in PHASES},
+    "three-body": lambda rng: random_three_body(8, rng),
+    "long-range": lambda rng: random_long_range(8, rng),
     "spin-1": lambda rng: spin_one(5, rng),
 }
 
@@ -122,7 +122,7 @@ def test_a_solver_starts_from_the_state_of_another(rng):
     "solver", [kind(max_bond=3) for kind in (qt.NumbaDMRG, qt.TenpyDMRG, qt.QuimbDMRG)], ids=name_of
 )
 def test_a_bond_limit_is_kept_and_leaves_a_variational_energy(solver, rng):
-    H, theta = random_cluster_ising("near-critical", 20, rng)
+    H, theta = random_cluster_ising("near-critical", 12, rng)
     exact = qt.FreeFermion().ground_state(H, theta).energy
     state = solver.ground_state(H, theta)
     assert max(state.bond_dimensions) == 3
@@ -132,14 +132,14 @@ def test_a_bond_limit_is_kept_and_leaves_a_variational_energy(solver, rng):
 
 
 def test_too_few_sweeps_are_reported():
-    H = qt.models.cluster_ising(30)
+    H = qt.models.cluster_ising(16)
     state = qt.TenpyDMRG(max_sweeps=5).ground_state(H, {"g_x": 1.0, "g_zz": 0.5, "g_zxz": 0.6})
     assert not state.converged
     assert "raise max_sweeps" in state.message
 
 
 def test_seeds_make_runs_repeatable(rng):
-    H, theta = random_cluster_ising("paramagnet", 16, rng)
+    H, theta = random_cluster_ising("paramagnet", 8, rng)
     first, second = (qt.TenpyDMRG(seed=5).ground_state(H, theta) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first.state.tensors, second.state.tensors, strict=True))
 
@@ -151,10 +151,10 @@ def test_exact_diagonalization_reports_the_gap(rng):
 
 
 def test_hypothetical_product_states_need_bond_dimension_one():
-    H = qt.Hamiltonian(qt.qubits(12), {"h": -sum(X(j) for j in range(12))})
+    H = qt.Hamiltonian(qt.qubits(8), {"h": -sum(X(j) for j in range(8))})
     state = qt.TenpyDMRG().ground_state(H, {"h": 1.0})
-    assert state.energy == pytest.approx(-12, abs=1e-10)
-    assert dense_ground_energy(H, {"h": 1.0}) == pytest.approx(-12, abs=1e-10)
+    assert state.energy == pytest.approx(-8, abs=1e-10)
+    assert dense_ground_energy(H, {"h": 1.0}) == pytest.approx(-8, abs=1e-10)
     assert set(state.bond_dimensions) == {1}
 
 
