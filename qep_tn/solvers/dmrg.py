@@ -20,6 +20,10 @@ _KICKS = (0.3, 0.1, 0.03)
 _RESCUES = (0.1, 0.1, 0.1)  # kicks for sweeps that come to rest, or creep, where the energy variance is too large
 _PATIENCE = 15  # sweeps before a kick
 _COLD_CUTOFF = 1e-4
+_COLD_BOND = 12  # of the first sweeps, whose state is needlessly entangled
+_SAME_ENERGY = 1e-6  # of the sum of all coefficients, after the first sweeps: as good as the same minimum
+# Of the stage between these and the cutoff in force, and its sweeps at most: small bonds take most of the way.
+_STAGE_CUTOFF, _STAGE_SWEEPS = 1e-5, 8
 _PRODUCTS = 3  # product states of lowest energy that a cold start sweeps: each takes as long as any other start
 
 
@@ -109,7 +113,10 @@ class LibraryDMRG(DMRGSettings):
 
     nudging: ClassVar[Nudging] = Nudging.SWEPT
 
-    def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
+    def _two_site(
+        self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, max_bond: int, mixed: bool = False
+    ) -> Sweeper:
+        """Two-site sweeps; `mixed` by the library's own way out of local minima, if it has one."""
         raise NotImplementedError
 
     def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
@@ -135,15 +142,18 @@ class LibraryDMRG(DMRGSettings):
             if products is not None and products.energies[0] < energy_and_variance(mpo, state.packed)[0]:
                 state = products.states(H.sites, self._dtype(H, theta))[0]  # the start's own minimum is a false one
         else:
-            state, sweeps = self._cold_start(H, theta, products), len(_KICKS)
+            state, sweeps = self._cold_start(H, theta, scale, products), len(_KICKS)
+            state, sweeps = self._through_stage(H, theta, state, sweeps, scale)
 
         for kick in (*_RESCUES, None):
-            sweeper = self._two_site(H, theta, state, self.schmidt_cutoff, cold=False)
+            sweeper = self._two_site(H, theta, state, self.schmidt_cutoff, self.max_bond)
             patience = self.max_sweeps if kick is None else min(self.max_sweeps, sweeps + _PATIENCE)
-            energy, change, truncation = np.inf, np.inf, 0.0
+            energies: list[float] = []
+            change, truncation = np.inf, 0.0
             while change > (tolerance := max(self.energy_tolerance, truncation) * scale) and sweeps < patience:
-                previous, (energy, truncation) = energy, sweeper.sweep()
-                change, sweeps = abs(energy - previous), sweeps + 1
+                energy, truncation = sweeper.sweep()
+                energies.append(energy)
+                change, sweeps = left_to_fall(energies), sweeps + 1
             state = sweeper.state()
             _, variance = energy_and_variance(mpo, state.packed)
             small = variance_is_small(coefficients, variance, max(truncation, self.schmidt_cutoff**2))
@@ -155,10 +165,11 @@ class LibraryDMRG(DMRGSettings):
 
         if truncation > 10 * self.schmidt_cutoff**2:
             sweeper = self._one_site(H, theta, state)
-            tolerance, change = self.energy_tolerance * scale, np.inf
+            # far below what truncation leaves of the energy, sweeps would go on for ever
+            tolerance, change, energies = max(self.energy_tolerance, 1e-2 * truncation) * scale, np.inf, []
             while change > tolerance and sweeps < self.max_sweeps:
-                previous, (energy, _) = energy, sweeper.sweep()
-                change, sweeps = abs(energy - previous), sweeps + 1
+                energies.append(sweeper.sweep()[0])
+                change, sweeps = left_to_fall(energies), sweeps + 1
         doubt = "" if products is None else products.doubt
         converged = change <= tolerance
         message = (doubt or "converged") if converged else (
@@ -166,9 +177,10 @@ class LibraryDMRG(DMRGSettings):
         )  # fmt: skip
         return self._result(H, theta, sweeper.state(), truncation, sweeps, status_of(converged, doubt), message)
 
-    def _cold_start(self, H: Hamiltonian, theta: Theta, products: ProductStarts | None) -> MPS:
-        """The best of several starts: the product state that the local fields favour, and two random MPS; and, where
-        sweeps rest in product states, the lowest of these, which are not kicked.
+    def _cold_start(self, H: Hamiltonian, theta: Theta, scale: float, products: ProductStarts | None) -> MPS:
+        """The best of several starts: the product state that the local fields favour, and a random MPS, or two if the
+        first does not lead to the same energy; and, where sweeps rest in product states, the lowest of these, which
+        are not kicked.
 
         Sweeps with a coarse cutoff, for an unconverged state is needlessly entangled; kicked by ever weaker random MPS
         in between, out of the local minima of Hamiltonians with hidden symmetries.
@@ -177,18 +189,37 @@ class LibraryDMRG(DMRGSettings):
         seeds = range(self.seed, self.seed + 3 * (1 + len(_KICKS)), 1 + len(_KICKS))
         states = [MPS.random(H.sites, min(4, self.max_bond), seed, dtype) for seed in seeds]
         states[0] = MPS.product(H.sites, local_field_vectors(H, theta, dtype))
-        best, lowest = states[0], np.inf
+        best = states[0]
+        energies: list[float] = []
         lowest_products = products.states(H.sites, dtype)[:_PRODUCTS] if products is not None else []
         starts = [*zip(states, seeds, strict=True), *((state, None) for state in lowest_products)]
-        for state, seed in starts:
+        for number, (state, seed) in enumerate(starts):
+            if number == 2 and abs(energies[0] - energies[1]) <= _SAME_ENERGY * scale:
+                continue
             for n, kick in enumerate(_KICKS):
                 kicked = state if seed is None else state.plus(MPS.random(H.sites, 4, seed + n + 1, dtype), kick)
-                sweeper = self._two_site(H, theta, kicked, max(self.schmidt_cutoff, _COLD_CUTOFF), cold=True)
+                sweeper = self._two_site(
+                    H, theta, kicked, max(self.schmidt_cutoff, _COLD_CUTOFF), min(self.max_bond, _COLD_BOND), mixed=True
+                )
                 energy, _ = sweeper.sweep()
                 state = sweeper.state()
-            if energy < lowest - 1e-9 * abs(energy):
-                best, lowest = state, energy
+            if not energies or energy < min(energies) - 1e-9 * abs(energy):
+                best = state
+            energies.append(energy)
         return best
+
+    def _through_stage(self, H: Hamiltonian, theta: Theta, state: MPS, sweeps: int, scale: float) -> tuple[MPS, int]:
+        """The state, and the sweeps so far, after sweeps at a cutoff between the cold start's and the one in force."""
+        if self.schmidt_cutoff > 0.5 * _STAGE_CUTOFF:
+            return state, sweeps
+        sweeper = self._two_site(H, theta, state, _STAGE_CUTOFF, self.max_bond)
+        energies: list[float] = []
+        last, truncation = min(sweeps + _STAGE_SWEEPS, self.max_sweeps - 1), 0.0
+        while sweeps < last and left_to_fall(energies) > 100 * max(_STAGE_CUTOFF**2, truncation) * scale:
+            energy, truncation = sweeper.sweep()
+            energies.append(energy)
+            sweeps += 1
+        return sweeper.state(), sweeps
 
     @staticmethod
     def _dtype(H: Hamiltonian, theta: Theta) -> type:
@@ -196,7 +227,7 @@ class LibraryDMRG(DMRGSettings):
 
     def grow(self, H: Hamiltonian, theta: Theta, start: GroundState) -> GroundState:
         """One two-site sweep from `start`."""
-        sweeper = self._two_site(H, theta, start.mps, self.schmidt_cutoff, cold=False)
+        sweeper = self._two_site(H, theta, start.mps, self.schmidt_cutoff, self.max_bond)
         _, truncation = sweeper.sweep()
         return self._result(H, theta, sweeper.state(), truncation, 1, SolveStatus.UNFINISHED, "one sweep only")
 
@@ -232,6 +263,16 @@ def status_of(converged: bool, doubt: str) -> SolveStatus:
     if not converged:
         return SolveStatus.STILL_FALLING
     return SolveStatus.LOWER_MAY_EXIST if doubt else SolveStatus.CONVERGED
+
+
+def left_to_fall(energies: list[float]) -> float:
+    """How far a sequence of energies has still to fall, were it geometric; infinite for fewer than two."""
+    if len(energies) < 2:
+        return np.inf
+    change = abs(energies[-1] - energies[-2])
+    ratio = 0.5 if len(energies) < 3 else change / max(abs(energies[-2] - energies[-3]), 1e-300)
+    ratio = float(np.clip(ratio, 0.05, 0.75))
+    return change * ratio / (1 - ratio)
 
 
 def variance_is_small(coefficients: NDArray, variance: float, discarded: float, limit: float = 1e4) -> bool:

@@ -24,7 +24,7 @@ from qep_tn.kernels import (
     packed_tensors,
     two_site_sweep,
 )
-from qep_tn.solvers.dmrg import DMRGSettings, local_field_vectors, status_of, variance_is_small
+from qep_tn.solvers.dmrg import DMRGSettings, left_to_fall, local_field_vectors, status_of, variance_is_small
 from qep_tn.solvers.product_starts import product_starts, reach_of_correlations, rests_in_product_states
 from qep_tn.solvers.protocol import Nudging, T
 from qep_tn.states.ground_state import GroundState
@@ -313,16 +313,6 @@ def lowest_of(search: _Search, rivals: list[_Search]) -> _Search:
         if rival.energy < best.energy - _SAME_ENERGY * search.scale:
             best = rival
     return best
-
-
-def left_to_fall(energies: list[float]) -> float:
-    """How far a sequence of energies has still to fall, were it geometric; infinite for fewer than two."""
-    if len(energies) < 2:
-        return np.inf
-    change = abs(energies[-1] - energies[-2])
-    ratio = 0.5 if len(energies) < 3 else change / max(abs(energies[-2] - energies[-3]), 1e-300)
-    ratio = float(np.clip(ratio, 0.05, 0.75))
-    return change * ratio / (1 - ratio)
 
 
 def slowly_falling(energies: list[float]) -> bool:

@@ -16,10 +16,12 @@ class QuimbDMRG(LibraryDMRG):
     Fields as in `DMRGSettings`.
     """
 
-    def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
+    def _two_site(
+        self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, max_bond: int, mixed: bool = False
+    ) -> Sweeper:
         from qep_tn.solvers.quimb_engine import DMRG2, QuimbSweeper
 
-        return QuimbSweeper(DMRG2, H, theta, start, self.max_bond, cutoff, tolerance=1e-8)
+        return QuimbSweeper(DMRG2, H, theta, start, max_bond, cutoff, tolerance=1e-8)
 
     def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
         from qep_tn.solvers.quimb_engine import DMRG1, QuimbSweeper

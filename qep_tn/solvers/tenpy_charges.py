@@ -97,7 +97,7 @@ def charged_state(mps: MPS, sites: list[TenpySite]) -> tenpy.MPS | None:
         forbidden = charge[:, None, None] != flat[j][:, None] + labels
         if np.linalg.norm(schmidt[j][:, None, None] * np.where(forbidden, b, 0)) > _LEAK:
             return None
-        leg_left = npc.LegCharge.from_qflat(info, -charge[:, None])
+        leg_left = npc.LegCharge.from_qflat(info, -charge[:, None]).bunch()[1]  # ascending, so one block a charge
         legs = [leg_left, sites[j].leg, leg_right.conj()]
         rotated.append(npc.Array.from_ndarray(np.where(forbidden, 0, b), legs, labels=["vL", "p", "vR"]))
         rotation, labels, leg_right = basis, charge, leg_left

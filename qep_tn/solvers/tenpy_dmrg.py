@@ -12,7 +12,7 @@ from qep_tn.states.mps import MPS
 # The environment changes with every two-site update, so few Lanczos steps are enough.
 _TWO_SITE: dict[str, Any] = {"lanczos_params": {"N_max": 5, "P_tol": 1e-16, "reortho": True}}
 # Without a mixer, two-site updates can stay in a product state for ever.
-_COLD: dict[str, Any] = {"mixer": True, "mixer_params": {"amplitude": 1e-4, "decay": 10.0, "disable_after": 2}}
+_MIXED: dict[str, Any] = {"mixer": True, "mixer_params": {"amplitude": 1e-4, "decay": 10.0, "disable_after": 2}}
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class TenpyDMRG(LibraryDMRG):
     Fields as in `DMRGSettings`.
     """
 
-    def _two_site(self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, cold: bool) -> Sweeper:
+    def _two_site(
+        self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, max_bond: int, mixed: bool = False
+    ) -> Sweeper:
         from qep_tn.solvers.tenpy_engine import TwoSiteDMRGEngine
 
-        truncation = {"trunc_params": {"chi_max": self.max_bond, "svd_min": cutoff, "trunc_cut": None}}
-        return self._sweeper(TwoSiteDMRGEngine, H, theta, start, _TWO_SITE | truncation | (_COLD if cold else {}))
+        truncation = {"trunc_params": {"chi_max": max_bond, "svd_min": cutoff, "trunc_cut": None}}
+        return self._sweeper(TwoSiteDMRGEngine, H, theta, start, _TWO_SITE | truncation | (_MIXED if mixed else {}))
 
     def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
         from qep_tn.solvers.tenpy_engine import SingleSiteDMRGEngine
