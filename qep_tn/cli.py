@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,8 +20,10 @@ import numpy as np
 import typer
 from threadpoolctl import threadpool_limits
 
+from qep_tn.runs.executors import work_by
+
 if TYPE_CHECKING:  # what takes long to import is imported when it is needed: help and mistakes answer at once
-    from qep_tn.configuration.keys import AccuracySection, Config
+    from qep_tn.configuration.keys import Config
     from qep_tn.hamiltonians.hamiltonian import Hamiltonian
     from qep_tn.hamiltonians.operators import Operator
     from qep_tn.runs.folder import RunFolder
@@ -90,10 +92,10 @@ def gradient(
         from qep_tn.gradients.gradient import gradient as take_gradient
         from qep_tn.tasks.report import gradient_summary, gradient_table
 
-        _begin(run, "gradient", loss=run.loss, **_accuracy(run.config.gradient))
+        _begin(run, "gradient", loss=run.loss, **run.config.gradient.keywords)
         table = Table(gradient_columns(run.H))
         began = time.perf_counter()
-        g = take_gradient(run.H, run.theta, run.loss, solver=run.solver, **_accuracy(run.config.gradient))
+        g = take_gradient(run.H, run.theta, run.loss, solver=run.solver, **run.config.gradient.keywords)
         seconds = time.perf_counter() - began
         table.add(gradient_row(run.H, run.theta, g, np.ones(len(run.H.couplings), bool)), seconds)
         run.folder.save(table.dataset(), [g.free], {"step": len(table)})
@@ -112,7 +114,7 @@ def explore(
     workers: Workers = None, scheduler: Scheduler = None,
 ) -> None:  # fmt: skip
     """Walk through the phase diagram along the gradient of an objective."""
-    with _work_by(workers, scheduler) as work, _run("explore", config, overrides, solver, out, resume) as run:
+    with work_by(workers, scheduler) as work, _run("explore", config, overrides, solver, out, resume) as run:
         from qep_tn.figures.run import plot_run
         from qep_tn.tasks.explore import explore_phases, plan_walk
 
@@ -120,7 +122,7 @@ def explore(
         settings: dict[str, Any] = {
             "direction": section.direction, "train": section.train, "steps": section.steps, "rate": section.rate,
             "optimizer": section.optimizer, "bounds": section.bounds, "constraints": section.constraints,
-            "solver": run.solver, **_accuracy(section),
+            "solver": run.solver, **section.keywords,
         }  # fmt: skip
         try:
             plan_walk(run.H, run.theta, run.loss, **settings)
@@ -159,7 +161,7 @@ def sensitivity(
         assert run.observable is not None
         result = optimize_sensitivity(
             run.H, run.theta, run.observable, scan=scan, points=points, train=section.train, steps=section.steps,
-            rate=section.rate, closest=section.closest, solver=run.solver, run=run.folder, **_accuracy(section),
+            rate=section.rate, closest=section.closest, solver=run.solver, run=run.folder, **section.keywords,
         )  # fmt: skip
         plot_run(run.folder.path)
         print(
@@ -176,7 +178,7 @@ def boundary(
     workers: Workers = None, scheduler: Scheduler = None,
 ) -> None:  # fmt: skip
     """Follow phase boundaries through a plane of two parameters."""
-    with _work_by(workers, scheduler) as work, _run("boundary", config, overrides, solver, out, resume) as run:
+    with work_by(workers, scheduler) as work, _run("boundary", config, overrides, solver, out, resume) as run:
         from qep_tn.figures.run import plot_run
         from qep_tn.tasks.boundary import boundary_plane
         from qep_tn.tasks.report import boundary_table
@@ -367,25 +369,11 @@ def _run(
         raise _NotConvergedError(f"linear algebra failed: {error}; lower max_bond, or take another solver") from error
     except ValueError:
         logger.exception("refused")
-        _leave_as_found(folder)
+        folder.leave_as_found()
         raise
     finally:
         warnings.removeHandler(folder.log)
         folder.close()
-
-
-@contextmanager
-def _work_by(workers: int | None, scheduler: str | None) -> Iterator[dict[str, Any]]:
-    """Who does independent work, as keywords of a task."""
-    if scheduler is None:
-        yield {"processes": workers}
-        return
-    if workers is not None:
-        raise ValueError(f"--workers {workers} and --scheduler {scheduler}: the cluster has its own workers; give one")
-    from qep_tn.runs.executors import cluster
-
-    with cluster(scheduler) as executor:
-        yield {"executor": executor}
 
 
 def _begin(run: _Run, task: str, **settings: Any) -> None:
@@ -394,24 +382,6 @@ def _begin(run: _Run, task: str, **settings: Any) -> None:
 
     made_with = {"task": task, **settings, **model_settings(run.H, run.theta), **solver_settings(run.solver)}
     run.folder.begin(fingerprint(made_with))
-
-
-def _leave_as_found(folder: RunFolder) -> None:
-    """Remove what a new run that was refused has written, so that the mended one can have its folder."""
-    walks = sorted(folder.path.glob("start-*"))
-    if folder.resumed or any((path / "state.h5").exists() for path in (folder.path, *walks)):
-        return
-    for path in (*walks, folder.path):
-        for name in ("config.toml", "settings.json", "run.log"):
-            (path / name).unlink(missing_ok=True)
-            (path / f".{name}.new").unlink(missing_ok=True)  # the other walks were ended at any moment
-        with suppress(OSError):  # what is not empty stays
-            (path / "figures").rmdir()
-            path.rmdir()
-
-
-def _accuracy(section: AccuracySection) -> dict[str, Any]:
-    return {"rtol": section.rtol, "beta": section.beta, "scheme": section.scheme}
 
 
 class _InterruptedError(Exception):

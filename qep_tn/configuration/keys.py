@@ -9,7 +9,7 @@ writes the file, `qep_tn.configuration.build` makes Hamiltonians, losses and sol
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat
 
@@ -51,6 +51,11 @@ class AccuracySection(Section):
     rtol: float = Field(default=1e-4, gt=0, lt=1, description="a relative error between 0 and 1")
     beta: PositiveFloat | Literal["auto"] = Field(default="auto", description="'auto' or a positive nudge strength")
     scheme: Scheme = Field(default="symmetric", description="'symmetric', 'one-sided' or 'linear-response'")
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """As `qep_tn.gradient` takes them."""
+        return {"rtol": self.rtol, "beta": self.beta, "scheme": self.scheme}
 
 
 class PropagationSection(AccuracySection):

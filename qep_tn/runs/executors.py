@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExec
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -230,3 +230,15 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+@contextmanager
+def work_by(workers: int | None, scheduler: str | None) -> Iterator[dict[str, Any]]:
+    """Who does independent work, as keywords of a task."""
+    if scheduler is None:
+        yield {"processes": workers}
+        return
+    if workers is not None:
+        raise ValueError(f"--workers {workers} and --scheduler {scheduler}: the cluster has its own workers; give one")
+    with cluster(scheduler) as executor:
+        yield {"executor": executor}

@@ -14,6 +14,7 @@ import os
 import platform
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -81,6 +82,19 @@ class RunFolder:
         """End run.log."""
         logger.removeHandler(self.log)
         self.log.close()
+
+    def leave_as_found(self) -> None:
+        """Remove what a new run that was refused has written, so that the mended one can have its folder."""
+        walks = sorted(self.path.glob("start-*"))
+        if self.resumed or any((path / "state.h5").exists() for path in (self.path, *walks)):
+            return
+        for path in (*walks, self.path):
+            for name in ("config.toml", "settings.json", "run.log"):
+                (path / name).unlink(missing_ok=True)
+                (path / f".{name}.new").unlink(missing_ok=True)  # the other walks were ended at any moment
+            with suppress(OSError):  # what is not empty stays
+                (path / "figures").rmdir()
+                path.rmdir()
 
     def begin(self, made_with: Mapping[str, str]) -> None:
         """Keep the fingerprint of a task's settings in settings.json, or go on only if it is the one that is kept.
