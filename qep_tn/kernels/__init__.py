@@ -3,6 +3,7 @@
 from qep_tn.kernels.chain import Chain, load_chain, packed_tensors
 from qep_tn.kernels.effective import BlockMPO
 from qep_tn.kernels.expectations import evaluate
+from qep_tn.kernels.first_call import compile_kernels
 from qep_tn.kernels.mean_field import MeanField, anneal, sort_factors
 from qep_tn.kernels.packing import PackedMPS, pack
 from qep_tn.kernels.pairs import correlations
@@ -18,6 +19,7 @@ __all__ = [
     "MeanField",
     "PackedMPS",
     "anneal",
+    "compile_kernels",
     "compile_products",
     "correlations",
     "cut_window",

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.effective import grow_left, grow_right
 from qep_tn.kernels.packing import PackedMPS
 
@@ -31,7 +31,7 @@ class Chain(NamedTuple):
     dims: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def empty_chain(dims, limits, operator_bonds, like):
     """A chain with room for bonds up to `limits`; memory is taken only where it is written. `like` gives the dtype."""
     length = dims.size
@@ -45,7 +45,7 @@ def empty_chain(dims, limits, operator_bonds, like):
     return Chain(tensors, tensor_starts, environments, environment_starts, limits.copy(), limits, dims)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def tensor_of(chain, site):
     """The tensor (left, physical, right) of a site, a view."""
     left, dim, right = chain.bonds[site], chain.dims[site], chain.bonds[site + 1]
@@ -53,7 +53,7 @@ def tensor_of(chain, site):
     return chain.tensors[start : start + left * dim * right].reshape(left, dim, right)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def environment_of(chain, mpo, bond):
     """The environment (state, bond, bond) of the bond left of a site, a view."""
     side, states = chain.bonds[bond], mpo.bonds[bond]
@@ -61,7 +61,7 @@ def environment_of(chain, mpo, bond):
     return chain.environments[start : start + states * side * side].reshape(states, side, side)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def scratch_size(chain, mpo, sites):
     """What `apply_effective` and `grow_*` need at most on up to this many neighbouring sites, within the limits."""
     largest = 0
@@ -74,7 +74,7 @@ def scratch_size(chain, mpo, sites):
     return largest
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def load_chain(packed, mpo, limits):
     """A chain from a right-canonical PackedMPS with its centre on site 0; builds all right environments."""
     chain = empty_chain(packed.dims, limits, mpo.bonds, packed.data)
@@ -92,7 +92,7 @@ def load_chain(packed, mpo, limits):
     return chain
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def update_left(chain, mpo, site, scratch):
     """The left environment right of `site`, whose tensor is left-canonical."""
     blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
@@ -101,7 +101,7 @@ def update_left(chain, mpo, site, scratch):
     grow_left(blocks, values, environment_of(chain, mpo, site), tensor_of(chain, site), target, scratch)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def update_right(chain, mpo, site, scratch):
     """The right environment left of `site`, whose tensor is right-canonical."""
     blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
@@ -110,7 +110,7 @@ def update_right(chain, mpo, site, scratch):
     grow_right(blocks, values, environment_of(chain, mpo, site + 1), tensor_of(chain, site), target, scratch)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def move_centre_right(chain, site):
     """QR of the tensor of `site`, the centre; the next site becomes the centre. Redundant bond dimensions go."""
     tensor = tensor_of(chain, site)
@@ -124,7 +124,7 @@ def move_centre_right(chain, site):
     tensor_of(chain, site + 1)[:] = carried.reshape(q.shape[1], following.shape[1], following.shape[2])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def move_centre_left(chain, site):
     """The mirror image of `move_centre_right`: LQ of the centre, `site`; the site before it becomes the centre."""
     tensor = tensor_of(chain, site)
@@ -141,7 +141,7 @@ def move_centre_left(chain, site):
     tensor_of(chain, site - 1)[:] = carried.reshape(before.shape[0], before.shape[1], q.shape[1])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def packed_tensors(chain):
     """The tensors one after another without gaps, as a PackedMPS; a copy."""
     length = chain.dims.size

@@ -6,8 +6,9 @@ whose last, "done", has it to its right; so these two environments are never mul
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from qep_tn.kernels.compilation import compiled
 
 
 class BlockMPO(NamedTuple):
@@ -26,7 +27,7 @@ class BlockMPO(NamedTuple):
     bonds: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def merged_blocks(mpo, site, dim):
     """The entries for two neighbouring sites as one of dimension dim_left * dim; `dim` is that of site + 1."""
     first, middle, last = mpo.starts[site], mpo.starts[site + 1], mpo.starts[site + 2]
@@ -50,7 +51,7 @@ def merged_blocks(mpo, site, dim):
     return blocks[:count], values[:count]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def apply_effective(blocks, values, left, right, x, y, scratch):
     """Y = H_eff x; x and y are (left, physical, right).
 
@@ -87,7 +88,7 @@ def apply_effective(blocks, values, left, right, x, y, scratch):
         y[:] = closed
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def grow_left(blocks, values, left, tensor, target, scratch):
     """The left environment after one more site: left (row, bra, ket), left-canonical tensor (l, s, r), target
     (column, bra, ket).
@@ -116,7 +117,7 @@ def grow_left(blocks, values, left, tensor, target, scratch):
         np.dot(bra.T, opened[b].reshape(bond_left * dim, bond_right), target[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def grow_right(blocks, values, right, tensor, target, scratch):
     """The right environment after one more site: right (column, ket, bra), right-canonical tensor (l, s, r), target
     (row, ket, bra).

@@ -1,8 +1,8 @@
 """Expectation values of products of one-site operators, all in one sweep along an MPS."""
 
-import numba
 import numpy as np
 
+from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.packing import PackedMPS, apply_to_bra, largest_tensor, site_matrix, site_tensor
 from qep_tn.kernels.plans import ExpectationPlan
 
@@ -25,7 +25,7 @@ def evaluate(plan: ExpectationPlan, packed: PackedMPS, first: int = 0) -> np.nda
     return _sweep(plan, packed, first)[plan.values]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _sweep(plan, mps, first):
     """The identity's value, 1, and after it those that the plan's steps yield; unused places at the end."""
     sites = min(plan.nodes.size - first, mps.dims.size)

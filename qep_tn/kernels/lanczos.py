@@ -1,12 +1,12 @@
 """The lowest eigenvector of an effective Hamiltonian."""
 
-import numba
 import numpy as np
 
+from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.effective import apply_effective
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def lowest_eigenvector(blocks, values, left, right, x, krylov, scratch, vectors, tolerance, reduction):
     """Improve x, normalised, towards the lowest eigenvector of H_eff by Lanczos iteration; x is overwritten.
 
@@ -52,7 +52,7 @@ def lowest_eigenvector(blocks, values, left, right, x, krylov, scratch, vectors,
     return diagonal[0], energy, first_residual
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def lowest_of_tridiagonal(diagonal, below, count, vector):
     """Lowest eigenvalue of a symmetric tridiagonal matrix; its eigenvector, first entry positive, goes into vector.
 

@@ -3,8 +3,9 @@
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from qep_tn.kernels.compilation import compiled
 
 _DESCENTS = 200  # sweeps at zero temperature at most; ten to thirty are usual
 _SETTLED = 1e-13  # of the sum of all coefficients: what a sweep gains no more
@@ -57,7 +58,7 @@ def sort_factors(
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def anneal(field, coefficients, temperatures, chances, vectors):
     """Heat-bath sweeps, then descent to where no single site can lower the energy.
 
@@ -109,7 +110,7 @@ def anneal(field, coefficients, temperatures, chances, vectors):
     return energy
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def measure(field, site, vectors, expectations):
     """Expectation of each factor on one site."""
     dim = field.dims[site]
@@ -122,7 +123,7 @@ def measure(field, site, vectors, expectations):
         expectations[factor] = value
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def site_energy(field, coefficients, site, expectations, matrix):
     """The energy of one site in the mean field of the others, (dim, dim), Hermitian."""
     dim = field.dims[site]
@@ -144,7 +145,7 @@ def site_energy(field, coefficients, site, expectations, matrix):
                 matrix[b, a] += 0.5 * np.conj(term)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def diagonalize(matrix, dim, basis):
     """Jacobi's rotations: eigenvalues to the diagonal of a Hermitian matrix, eigenvectors to the columns of basis."""
     size = 0.0
@@ -176,7 +177,7 @@ def diagonalize(matrix, dim, basis):
             break
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def heat_bath(matrix, dim, lowest, temperature, chance):
     """Which of the levels on the diagonal a random number in [0, 1) chooses at this temperature."""
     total = 0.0

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from qep_tn.kernels.compilation import compiled
 
 
 class PackedMPS(NamedTuple):
@@ -33,14 +34,14 @@ def pack(tensors: Sequence[np.ndarray]) -> PackedMPS:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def site_tensor(mps, site):
     """The tensor (left, physical, right) of one site of a `PackedMPS`, a view."""
     tensor = mps.data[mps.offsets[site] : mps.offsets[site + 1]]
     return tensor.reshape(mps.bonds[site], mps.dims[site], mps.bonds[site + 1])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def largest_tensor(mps):
     """Number of entries of the largest site tensor of a `PackedMPS`."""
     size = 0
@@ -49,13 +50,13 @@ def largest_tensor(mps):
     return size
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def site_matrix(matrices, offsets, index, dim):
     """One (out, in) matrix out of a buffer of flattened one-site operators, a view."""
     return matrices[offsets[index] : offsets[index + 1]].reshape(dim, dim)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def apply_to_bra(matrix, tensor, buffer):
     """The bra tensor of one site with a one-site operator absorbed; identity and Pauli zeros cost nothing.
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.expectations import evaluate
 from qep_tn.kernels.packing import PackedMPS, apply_to_bra, largest_tensor, pack, site_matrix, site_tensor
 from qep_tn.kernels.plans import compile_products
@@ -66,7 +66,7 @@ def _mirrored(packed: PackedMPS) -> PackedMPS:
     return pack([site_tensor.py_func(packed, site).T for site in reversed(range(len(packed.dims)))])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _starts(sides):
     """Where flattened square matrices begin when they lie one after another, and where the last ends."""
     starts = np.zeros(sides.size + 1, np.int64)
@@ -75,7 +75,7 @@ def _starts(sides):
     return starts
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _environments(mps):
     """Bra and ket left of each bond, contracted to (bond*, bond), flattened, one after another. O(L χ³ d)."""
     starts = _starts(mps.bonds)
@@ -96,7 +96,7 @@ def _environments(mps):
     return environments
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _carry(mps, first, last, left_of, right_of, sites):
     """Pairs of operators on the leftmost `sites` sites, and operators there carried to the bond after them.
 

@@ -1,6 +1,5 @@
 """Room for the response to a nudge, and windows of a chain that hold it."""
 
-import numba
 import numpy as np
 
 from qep_tn.kernels.chain import (
@@ -12,6 +11,7 @@ from qep_tn.kernels.chain import (
     update_left,
     update_right,
 )
+from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.effective import merged_blocks
 from qep_tn.kernels.lanczos import lowest_eigenvector
 from qep_tn.kernels.sweeps import split_left, split_right, two_site_tensor
@@ -19,7 +19,7 @@ from qep_tn.kernels.sweeps import split_left, split_right, two_site_tensor
 _LARGEST_RESPONSE = 0.3  # a larger one is scaled down: the state must stay what it is
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def widen_bonds(
     chain, mpo, centre, carried, reach, direction, cutoff, max_bond, vectors, tolerance, quiet, quiet_bonds
 ):
@@ -104,7 +104,7 @@ def widen_bonds(
     return centre, carried, norm
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def cut_window(chain, mpo, first, last, centre, limits):
     """Sites first..last as a chain of their own.
 
@@ -129,7 +129,7 @@ def cut_window(chain, mpo, first, last, centre, limits):
     return window
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def whole_state(chain, window, first):
     """The tensors of the chain with a window's in their place, right-canonical, in one buffer, and the bonds.
 
@@ -148,7 +148,7 @@ def whole_state(chain, window, first):
     return state
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def overlap(bra, ket):
     """<bra|ket> of two windows cut from the same chain."""
     side = bra.bonds[0]

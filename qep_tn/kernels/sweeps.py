@@ -1,6 +1,5 @@
 """DMRG sweeps on a `Chain`: two-site, where bonds adapt, and one-site, at fixed bonds."""
 
-import numba
 import numpy as np
 
 from qep_tn.kernels.chain import (
@@ -12,13 +11,14 @@ from qep_tn.kernels.chain import (
     update_left,
     update_right,
 )
+from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.effective import merged_blocks
 from qep_tn.kernels.lanczos import lowest_eigenvector
 
 _SQUARES_RESOLVE = 3e-8  # Schmidt values above it are the roots of a density matrix's eigenvalues, in double precision
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def two_site_sweep(chain, mpo, cutoff, max_bond, vectors, tolerance, reduction, noise, seed):
     """One sweep to the right and back; centre on site 0 before and after.
 
@@ -53,16 +53,17 @@ def two_site_sweep(chain, mpo, cutoff, max_bond, vectors, tolerance, reduction, 
         if noise > 0:
             add_noise(theta.reshape(theta.size), noise)
         limit = min(max_bond, chain.limits[site + 1])
+        none = theta.reshape(theta.shape[0], theta.size // theta.shape[0])  # a matrix, as the response's: compiled once
         if rightwards:
-            discarded = max(discarded, split_right(chain, site, theta, theta, 0.0, cutoff, limit))
+            discarded = max(discarded, split_right(chain, site, theta, none, 0.0, cutoff, limit))
             update_left(chain, mpo, site, scratch)
         else:
-            discarded = max(discarded, split_left(chain, site, theta, theta, 0.0, cutoff, limit))
+            discarded = max(discarded, split_left(chain, site, theta, none, 0.0, cutoff, limit))
             update_right(chain, mpo, site + 1, scratch)
     return initial, energy, discarded, residual
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def one_site_pass(chain, mpo, centre, end, vectors, tolerance, reduction):
     """Optimise every site from the centre to `end`, which becomes the centre.
 
@@ -87,7 +88,7 @@ def one_site_pass(chain, mpo, centre, end, vectors, tolerance, reduction):
     return energy
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def shift_centre(chain, mpo, site, direction, scratch):
     """Move the centre from `site` to its neighbour, and update the environment between them."""
     if direction > 0:
@@ -98,7 +99,7 @@ def shift_centre(chain, mpo, site, direction, scratch):
         update_right(chain, mpo, site, scratch)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def move_centre(chain, mpo, centre, end):
     """Move the centre from `centre` to `end`, and update the environments between them."""
     scratch = np.empty(scratch_size(chain, mpo, 1), chain.tensors.dtype)
@@ -107,7 +108,7 @@ def move_centre(chain, mpo, centre, end):
         shift_centre(chain, mpo, site, direction, scratch)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def two_site_tensor(chain, site):
     """The tensors of `site` and its right neighbour contracted: (left, physical * physical, right), a copy."""
     first, second = tensor_of(chain, site), tensor_of(chain, site + 1)
@@ -118,7 +119,7 @@ def two_site_tensor(chain, site):
     return theta.reshape(left, dim * dim_right, right)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def add_noise(vector, strength):
     """Add a real random vector whose norm is about `strength`; the sum is normalised."""
     scale = strength / np.sqrt(vector.size)
@@ -127,7 +128,7 @@ def add_noise(vector, strength):
     vector /= np.sqrt(np.vdot(vector, vector).real)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def kept_basis(gram, cutoff, max_bond):
     """The dominant eigenvectors of a density matrix, as rows (kept, dimension).
 
@@ -148,7 +149,7 @@ def kept_basis(gram, cutoff, max_bond):
     return rows
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def singular_basis(matrix, cutoff, max_bond):
     """The dominant left singular vectors of a matrix, as rows (kept, dimension)."""
     u, s, _ = np.linalg.svd(matrix, False)
@@ -163,7 +164,7 @@ def singular_basis(matrix, cutoff, max_bond):
     return rows
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def split_right(chain, site, theta, other, weight, cutoff, max_bond):
     """Split the two-site tensor of the centre; `site + 1` becomes the centre.
 
@@ -191,7 +192,7 @@ def split_right(chain, site, theta, other, weight, cutoff, max_bond):
     return max(0.0, 1 - squared)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def split_left(chain, site, theta, other, weight, cutoff, max_bond):
     """The mirror image of `split_right`: `site` becomes the centre."""
     left, _, right = theta.shape

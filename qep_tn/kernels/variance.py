@@ -1,12 +1,12 @@
 """Energy, energy variance and residuals of MPS over the whole chain."""
 
-import numba
 import numpy as np
 
+from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.packing import largest_tensor, site_tensor
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def energy(mpo, mps, shift):
     """<H - shift> of a right-canonical PackedMPS, normalised, centre on site 0. O(L w D^2 d (D + d)).
 
@@ -42,7 +42,7 @@ def energy(mpo, mps, shift):
     return environment[0].real
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def residual_overlap(mpo_bra, bra, shift_bra, mpo, ket, shift):
     """<(H_bra - shift_bra) bra | (H - shift) ket> of two right-canonical PackedMPS of the same sites.
 
@@ -100,7 +100,7 @@ def residual_overlap(mpo_bra, bra, shift_bra, mpo, ket, shift):
     return environment[0]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def add_rows(value, source, into, target, out):
     """target[:, out] += value * source[:, into]."""
     for i in range(source.shape[0]):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -19,6 +16,7 @@ from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
+    compile_kernels,
     load_chain,
     one_site_pass,
     packed_tensors,
@@ -92,9 +90,10 @@ class NumbaDMRG(DMRGSettings):
         """
         if len(H.sites) < 3:
             raise ValueError("NumbaDMRG needs a chain of at least 3 sites; use ExactDiagonalization")
-        announce_compilation()
         coefficients = H.coefficients(theta)
         mpo = H.mpo.fill_blocks(coefficients)
+        warm = start.state.tensors[:1] if start is not None and isinstance(start.state, MPS) else ()
+        compile_kernels(str(np.result_type(mpo.values, *warm)))
         scale = float(np.abs(coefficients).sum()) or 1.0
         products, doubt = self._from_products(H, coefficients, mpo, scale)
         if start is not None and isinstance(start.state, MPS):
@@ -331,10 +330,3 @@ def bond_limits(dims: NDArray, max_bond: int) -> NDArray:
                 break
             size *= dims[bond] if side.step > 0 else dims[bond - 1]
     return limits
-
-
-@cache
-def announce_compilation() -> None:
-    """Say, on a fresh installation, that the first call compiles."""
-    if not any(Path(two_site_sweep.stats.cache_path or ".").glob("sweeps.two_site_sweep-*.nbi")):
-        print("compiling kernels for this machine, once: about a minute", file=sys.stderr, flush=True)

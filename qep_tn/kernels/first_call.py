@@ -1,0 +1,171 @@
+"""The first call on a fresh installation: all kernels of a gradient compiled at once, on two cores.
+
+Compilation holds the GIL, so it is done by processes of their own, which leave machine code where the caller finds it.
+They are given one kernel after another, inner ones first. Each kernel's machine code holds that of all that it calls,
+and LLVM would optimize it again in each of them; so only the inner ones, where all time is spent when they run, are
+optimized as far as can be.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import llvmlite.binding  # type: ignore[import-untyped]
+from numba import types
+from tqdm import tqdm
+
+from qep_tn.kernels import chain, effective, expectations, lanczos, plans, response, sweeps, variance
+from qep_tn.kernels.compilation import FOLDER, SETTINGS, compile_for
+from qep_tn.kernels.packing import PackedMPS
+
+try:
+    import fcntl
+except ImportError:  # Windows: several processes that start at once may then all compile
+    fcntl = None  # type: ignore[assignment]
+
+_INNER, _OUTER = 3, 1  # LLVM's levels of optimization
+_CHILD = (
+    "import sys; sys.path[:] = sys.argv[2:]; from qep_tn.kernels.first_call import serve; serve(sys.argv[1])"
+)  # fmt: skip
+
+
+def stages(entries: types.Type) -> list[list[tuple[Callable, tuple, int]]]:
+    """Kernels, the types of their arguments and levels of optimization; each stage needs the ones before, and begins
+    with what takes longest.
+
+    entries: the type of all tensors.
+    """
+    whole, real = types.int64, types.float64
+    numbers, wholes, table = entries[::1], whole[::1], whole[:, ::1]
+    matrix, tensor = entries[:, ::1], entries[:, :, ::1]
+    at_work = types.NamedTuple((numbers, wholes, numbers, wholes, wholes, wholes, wholes), chain.Chain)
+    mpo = types.NamedTuple((table, numbers, wholes, wholes), effective.BlockMPO)
+    mps = types.NamedTuple((numbers, wholes, wholes, wholes), PackedMPS)
+    plan = types.NamedTuple((wholes, numbers, wholes, wholes, wholes, table, wholes), plans.ExpectationPlan)
+    local = (table, numbers, tensor, tensor, tensor, matrix, numbers, whole, real, real)
+    split = (at_work, whole, tensor, matrix, real, real, whole)
+    sweep = (at_work, mpo, real, whole, whole, real, real, real, whole)
+    widen = (at_work, mpo, whole, numbers, whole, whole, real, whole, whole, real, real, whole)
+    return [
+        [
+            (lanczos.lowest_eigenvector, local, _INNER),
+            (sweeps.split_right, split, _INNER),
+            (sweeps.split_left, split, _INNER),
+            (variance.residual_overlap, (mpo, mps, real, mpo, mps, real), _INNER),
+            (chain.move_centre_left, (at_work, whole), _INNER),
+            (chain.move_centre_right, (at_work, whole), _INNER),
+            (chain.update_left, (at_work, mpo, whole, numbers), _INNER),
+            (chain.update_right, (at_work, mpo, whole, numbers), _INNER),
+            (expectations._sweep, (plan, mps, whole), _INNER),
+            (variance.energy, (mpo, mps, real), _INNER),
+            (effective.merged_blocks, (mpo, whole, whole), _INNER),
+            (sweeps.two_site_tensor, (at_work, whole), _INNER),
+        ],
+        [
+            (response.widen_bonds, widen, _OUTER),
+            (sweeps.two_site_sweep, sweep, _OUTER),
+            (sweeps.one_site_pass, (at_work, mpo, whole, whole, whole, real, real), _OUTER),
+            (response.cut_window, (at_work, mpo, whole, whole, whole, wholes), _OUTER),
+            (sweeps.move_centre, (at_work, mpo, whole, whole), _OUTER),
+            (chain.load_chain, (mps, mpo, wholes), _OUTER),
+            (response.whole_state, (at_work, at_work, whole), _OUTER),
+            (response.overlap, (at_work, at_work), _OUTER),
+            (chain.packed_tensors, (at_work,), _OUTER),
+        ],
+    ]
+
+
+@cache
+def compile_kernels(entries: str) -> None:
+    """Compile the kernels of a gradient of "float64" or "complex128" tensors, if that was not done on this machine.
+
+    Shows progress on stderr. Where several processes come at once, one works and the others wait for it. What cannot
+    be compiled in advance is when it is called.
+    """
+    if FOLDER is None or SETTINGS.DISABLE_JIT:
+        return
+    processor = f"{llvmlite.binding.get_host_cpu_name()} {llvmlite.binding.get_host_cpu_features().flatten()}"
+    done = FOLDER / f"{entries}-{hashlib.sha256(processor.encode()).hexdigest()[:8]}"
+    if done.exists():
+        return
+    with _one_at_a_time(FOLDER / "lock"):
+        if not done.exists() and _compile_in_processes(entries):
+            done.touch()
+
+
+def serve(entries: str) -> None:
+    """Compile the kernels whose numbers, "stage place", come on stdin, and echo each number when that is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who gives the numbers ends this process
+    kernels = stages(getattr(types, entries))
+    for line in sys.stdin:
+        stage, place = map(int, line.split())
+        compile_for(*kernels[stage][place])
+        print(line, end="", flush=True)
+
+
+def _compile_in_processes(entries: str) -> bool:
+    """Whether all went well."""
+    numbers = [[f"{n} {k}\n" for k in range(len(stage))] for n, stage in enumerate(stages(getattr(types, entries)))]
+    count = min(2, os.cpu_count() or 1)
+    bar = tqdm(
+        total=sum(map(len, numbers)),
+        desc=f"compiling kernels for {entries}, once on this machine",
+        unit="kernel",
+        file=sys.stderr,
+    )
+    with bar, ThreadPoolExecutor(count) as threads, contextlib.ExitStack() as running:
+
+        def give(child: subprocess.Popen) -> bool:
+            """Numbers of the stage to a process, one after another; whether it has done all of them."""
+            assert child.stdin is not None
+            assert child.stdout is not None
+            while waiting:
+                child.stdin.write(waiting.pop(0))
+                child.stdin.flush()
+                if not child.stdout.readline():
+                    return False
+                bar.update()
+            return True
+
+        try:
+            children = [running.enter_context(_child(entries)) for _ in range(count)]
+            for waiting in numbers:  # noqa: B007, which `give` takes from
+                if not all(threads.map(give, children)):
+                    return False
+        except OSError:  # no process can be started, or one has ended
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _child(entries: str) -> Iterator[subprocess.Popen]:
+    """A process that compiles, and ends with the context."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, entries, *sys.path],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        with child:
+            try:
+                yield child
+            finally:
+                child.kill()
+    except BrokenPipeError:  # it had ended before
+        pass
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock; it ends with the process that holds it, however that ends."""
+    with path.open("a") as file:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
