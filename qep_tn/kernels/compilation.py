@@ -38,9 +38,9 @@ def usual_roots() -> list[Path]:
     caches.
     """
     installation = Path("qep_tn", hashlib.sha256(str(SOURCES).encode()).hexdigest()[:8])
-    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    users = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # no absolute path without a home
     chosen = [Path(SETTINGS.CACHE_DIR) / installation] if SETTINGS.CACHE_DIR else []
-    return [*chosen, SOURCES / "__pycache__", users / installation]
+    return [*chosen, SOURCES / "__pycache__", *([users / installation] if users.is_absolute() else [])]
 
 
 def open_folder(roots: list[Path], name: str) -> Path | None:

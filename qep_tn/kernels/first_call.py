@@ -9,7 +9,6 @@ optimized as far as can be.
 import contextlib
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,9 +30,11 @@ except ImportError:  # Windows: several processes that start at once may then al
     fcntl = None  # type: ignore[assignment]
 
 _INNER, _OUTER = 3, 1  # LLVM's levels of optimization
+# Ctrl-C is for who started the process, and ends it; also while it imports.
 _CHILD = (
-    "import sys; sys.path[:] = sys.argv[2:]; from qep_tn.kernels.first_call import serve; serve(sys.argv[1])"
-)  # fmt: skip
+    "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path[:] = sys.argv[2:]; "
+    "from qep_tn.kernels.first_call import serve; serve(sys.argv[1])"
+)
 
 
 def stages(entries: types.Type) -> list[list[tuple[Callable, tuple, int]]]:
@@ -102,7 +103,6 @@ def compile_kernels(entries: str) -> None:
 
 def serve(entries: str) -> None:
     """Compile the kernels whose numbers, "stage place", come on stdin, and echo each number when that is done."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who gives the numbers ends this process
     kernels = stages(getattr(types, entries))
     for line in sys.stdin:
         stage, place = map(int, line.split())
