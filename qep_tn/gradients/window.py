@@ -34,6 +34,7 @@ from qep_tn.hamiltonians.operators import expand, local_strength
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
+    compile_kernels,
     cut_window,
     evaluate,
     load_chain,
@@ -185,6 +186,7 @@ class WindowedManifold:
         packed = with_operator(self.free.mps, self.nudge.perturbation, 0.0, self.solver.max_bond).packed
         packed = packed._replace(data=packed.data.astype(self._dtype, copy=False))
         mpo = self._mpo(0.0)
+        compile_kernels(str(self._dtype))  # a nudge may be complex where H and its ground state are real
         chain = load_chain(packed, mpo, packed.bonds)
         move_centre(chain, mpo, 0, self._support[0])
         return chain
