@@ -180,6 +180,7 @@ def boundary(
     """Follow phase boundaries through a plane of two parameters."""
     with work_by(workers, scheduler) as work, _run("boundary", config, overrides, solver, out, resume) as run:
         from qep_tn.figures.run import plot_run
+        from qep_tn.ridges.grid import SCAN
         from qep_tn.tasks.boundary import boundary_plane
         from qep_tn.tasks.report import boundary_table
 
@@ -196,11 +197,14 @@ def boundary(
             _check_scan(run, plane)
         except ValueError as error:
             raise ValueError(f"{config}: [boundary] {error}") from None
+        scan = None if section.scan is None else (section.scan[0], section.scan[1])
+        begun = scan is not None and (run.folder.path / SCAN / "state.h5").exists()
+        # first, so that a grid that does not go on is refused before the trace has gone on
+        doubtful = _scan(run, plane, scan) if scan is not None and begun else 0
         trace = _traced(run, plane, settings, work)
         plot_run(run.folder.path)
-        doubtful = 0
-        if section.scan is not None:
-            doubtful = _scan(run, plane, (section.scan[0], section.scan[1]))
+        if scan is not None and not begun:
+            doubtful = _scan(run, plane, scan)
             plot_run(run.folder.path)
         print(boundary_table(trace.history), f"{trace.message}; results in {run.folder.path}", sep="\n")
         if not trace.converged:
@@ -235,9 +239,7 @@ def _scan(run: _Run, plane: tuple[str, str], shape: tuple[int, int]) -> int:
 
     section = run.config.boundary
     path = run.folder.path / SCAN
-    folder = RunFolder.create(
-        path, (run.folder.path / "config.toml").read_text(), resume=(path / "config.toml").exists()
-    )
+    folder = RunFolder.create(path, run.folder.config_text, resume=(path / "config.toml").exists())
     observables = {} if run.observable is None else {"observable": run.observable}
     try:
         scan = phase_diagram(

@@ -5,6 +5,7 @@ import pytest
 
 import qep_tn as qt
 from qep_tn import X, Z
+from qep_tn.cli import main
 from qep_tn.models import cluster_ising, transverse_field_ising
 from qep_tn.ridges.points import STOPS
 from qep_tn.runs.folder import RunFolder, load
@@ -178,3 +179,41 @@ def test_what_would_change_the_rows_that_exist_is_refused_with_the_reason(tmp_pa
         in_folder(path, task, **changed)
     assert "\n" not in str(refused.value)
     assert {file: file.read_bytes() for file in before} == before
+
+
+SCANNED = """
+[model]
+name = "cluster_ising"
+L = 6
+[parameters]
+g_x = 0.4
+g_zz = 1.2
+[boundary]
+plane = ["g_x", "g_zz"]
+window = { g_x = [0.0, 3.0], g_zz = [0.2, 1.5] }
+points = 3
+search = 8
+scan = [3, 3]
+"""
+
+
+def test_a_scan_whose_grid_does_not_go_on_is_refused_before_its_trace_does(tmp_path, capsys):
+    config, run = tmp_path / "scanned.toml", tmp_path / "run"
+    config.write_text(SCANNED)
+    command = ["boundary", str(config), "--out", str(run)]
+    assert main(command) in (0, 3)
+    before = {name: (run / name).read_bytes() for name in ("history.nc", "state.h5", "config.toml", "scan/history.nc")}
+    wider = "boundary.window={ g_x = [0.0, 3.5], g_zz = [0.2, 1.5] }"
+    assert main([*command, "--resume", "--set", wider]) == 2
+    assert "grid along g_x was 3 points" in capsys.readouterr().err
+    assert before == {name: (run / name).read_bytes() for name in before}
+    assert main([*command, "--resume"]) in (0, 3)
+
+
+def test_several_lengths_that_are_refused_leave_no_folder(tmp_path, capsys):
+    config, run = tmp_path / "lengths.toml", tmp_path / "run"
+    config.write_text(SCANNED.replace("g_x = 0.4", "g_x = 9.0").replace("scan = [3, 3]", "lengths = [4, 6]"))
+    command = ["boundary", str(config), "--out", str(run)]
+    assert main(command) == 2
+    assert "outside the window" in capsys.readouterr().err
+    assert not run.exists()

@@ -17,7 +17,7 @@ from qep_tn.configuration.section import Section, first_line, hint, shown
 from qep_tn.models import MODELS
 
 Plain = bool | int | float | str
-Value = Plain | list[Plain]
+Value = Plain | list[Plain] | list[list[Plain]]
 
 WRONG_KEY = "model_key"  # the type of an error about a key; its context has the key and the problem
 
@@ -26,7 +26,7 @@ _ALLOWED: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     str: "a string",
-    Value: "a number, a string, true, false or a list of those",
+    Value: "a number, a string, true, false, a list of those or a list of such lists",
 }
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _GIVEN_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

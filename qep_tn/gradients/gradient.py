@@ -28,7 +28,7 @@ from qep_tn.gradients.whole_chain import SweptManifold
 from qep_tn.gradients.window import WindowedManifold
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, expand, local_strength
-from qep_tn.solvers.protocol import Nudging, Solver
+from qep_tn.solvers.protocol import Nudging, Solver, refuse_others
 from qep_tn.solvers.registry import default_solver
 from qep_tn.states.ground_state import GroundState, expectations
 
@@ -136,11 +136,13 @@ def silent_gradient(
 
     Among nearly degenerate levels a warm start may end between them, where a cold one finds the lowest. So where the
     states speak against the gradient, it is taken again from a cold start, and that one counts if its state lies lower.
+    A nudge that is given may be as strong as it likes, and speaks against nothing.
     """
     solver = default_solver(H) if solver is None else solver
     _check(H, theta, loss, solver, rtol, beta, scheme, start)
+    solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start)
-    if start is None or not result.status.concerns_states:
+    if start is None or beta != "auto" or not result.status.concerns_states:
         return result
     cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None)
     resolved = max(solver.energy_error, _SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
@@ -153,7 +155,6 @@ def _taken(
     scheme: Scheme, start: GroundState | None,
 ) -> Gradient:  # fmt: skip
     """The gradient from one search for the free state."""
-    solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
     free = solver.ground_state(H, theta, start=start)
     values = expectations(free.state, loss.observables)
     nudge = Nudge(H, theta, loss.observables, loss.error_signal(values))
@@ -321,6 +322,7 @@ def _check(
     start: GroundState | None,
 ) -> None:  # fmt: skip
     H.flatten(theta)
+    refuse_others(solver)
     if not isinstance(loss, Loss):
         raise ValueError(f"loss must be a Loss such as Expectation(operator), not {type(loss).__name__}")
     if not H.couplings:

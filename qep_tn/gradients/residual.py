@@ -1,4 +1,4 @@
-"""A certificate for a gradient: the residual of the response over the whole chain.
+"""What certifies a gradient: the residual of the response over the whole chain.
 
 The response d|psi>/d beta to a nudge by O solves (H - E)|dpsi> + (O - <O>)|psi> = 0. What two matrix product states
 give for it leaves a residual, and unlike the error bars, which compare manifolds that are built alike, the residual is

@@ -1,4 +1,4 @@
-"""The tracer: where a trace of phase boundaries stands, and how it goes on.
+"""Where a trace of phase boundaries stands, and how it goes on.
 
 A predictor extrapolates the ridge by its last three points, the corrector finds it there. The outermost points of every
 curve keep the ground states on their two sides, from which the next one starts.

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -71,7 +71,7 @@ def _submitted(
                 try:
                     result = waiting[0].result()
                 except Exception as error:
-                    if not _is_loss(error, executor):
+                    if not _is_loss(error):
                         raise
                     result = _again(work, argument, executor)
                 del waiting[0]  # a cluster forgets a result when nobody has its future
@@ -91,16 +91,15 @@ def _again(work: Callable[[Argument], Result], argument: Argument, executor: Exe
     try:
         return executor.submit(work, argument).result()
     except Exception as error:
-        if not _is_loss(error, executor):
+        if not _is_loss(error):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise RuntimeError(f"work was lost with the executor's worker, twice; {reason}") from None
 
 
-def _is_loss(error: Exception, executor: Executor) -> bool:
-    """Whether it is the executor's own error, or its package's, rather than the function's."""
-    package, theirs = (type(thing).__module__.partition(".")[0] for thing in (error, executor))
-    return package in (theirs, "concurrent")
+def _is_loss(error: Exception) -> bool:
+    """Whether it is an executor's error rather than the function's: those of Dask have no class of their own."""
+    return isinstance(error, BrokenExecutor | CancelledError) or type(error).__module__.startswith("distributed.")
 
 
 class _Pool(ProcessPoolExecutor):

@@ -85,13 +85,13 @@ class RunFolder:
 
     def leave_as_found(self) -> None:
         """Remove what a new run that was refused has written, so that the mended one can have its folder."""
-        walks = sorted(self.path.glob("start-*"))
-        if self.resumed or any((path / "state.h5").exists() for path in (self.path, *walks)):
+        parts = [*sorted(self.path.glob("start-*")), *sorted(self.path.glob("L-*")), self.path / "scan"]
+        if self.resumed or any((path / "state.h5").exists() for path in (self.path, *parts)):
             return
-        for path in (*walks, self.path):
+        for path in (*parts, self.path):
             for name in ("config.toml", "settings.json", "run.log"):
                 (path / name).unlink(missing_ok=True)
-                (path / f".{name}.new").unlink(missing_ok=True)  # the other walks were ended at any moment
+                (path / f".{name}.new").unlink(missing_ok=True)  # other parts of the run were ended at any moment
             with suppress(OSError):  # what is not empty stays
                 (path / "figures").rmdir()
                 path.rmdir()

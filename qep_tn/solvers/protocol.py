@@ -92,6 +92,12 @@ class Solver:
         raise NotImplementedError
 
 
+def refuse_others(solver: object) -> None:
+    """Raise ValueError for what is no solver."""
+    if not isinstance(solver, Solver):
+        raise ValueError(f"solver is a {type(solver).__name__}; give a subclass of qep_tn.Solver, such as NumbaDMRG()")
+
+
 def settings_of(solver: Solver) -> dict[str, Any]:
     """A solver's name and settings, for a summary."""
     return {"name": type(solver).__name__, **(asdict(solver) if is_dataclass(solver) else {})}

@@ -257,7 +257,8 @@ def _several(
         for number, position in enumerate(positions)
     ]
     try:
-        pickle.dumps(tasks[0])
+        if executor is None and processes != 1:
+            pickle.dumps(tasks[0])
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
             f"several starts run in processes, and the objective or the solver cannot be sent to one ({error}); "

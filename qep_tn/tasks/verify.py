@@ -133,7 +133,7 @@ def verify(
             f"{len(block.couplings)} of {len(H.couplings)} couplings"
         )
         H = block
-        if max(site for a in objective.observables for site in a.support) >= n:
+        if max((site for a in objective.observables for site in a.support), default=0) >= n:
             middle = len(H.couplings) // 2
             objective = Expectation(H.couplings[middle])
             notes.append(f"the objective's sites lie beyond the block: the operator of {H.labels[middle]} stands in")
