@@ -383,7 +383,7 @@ def test_sensitivity_writes_what_a_run_has(capsys, folder):
     assert f"steepest at g_x = {summary['boundary']:.6g} +- " in printed
     assert "3 steps made, and the points still move" in printed
     assert 0 < summary["boundary_error"] < 2
-    assert "pair 3: g_x" in (run / "run.log").read_text()
+    assert "step 3: g_x" in (run / "run.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -119,10 +119,9 @@ class Descent:
         if not len(self.table):
             self.natural_size = found.gradients[0].natural_size
         self.table.add(self.objective.row(self.position, found), 0.0)
+        logger.info("step %d: %s", len(self.table) - 1, self.objective.said(self.position, found))
         self.stop = self.method.judge(self, found) or self.method.move(self, found)
         self.table.row(-1)["seconds"] = time.perf_counter() - began
-        worst = max(g.relative_error for g in found.gradients)
-        logger.info("point %d: loss %.8g, relative error %.1e", len(self.table) - 1, found.value, worst)
         return True
 
     def figures(self) -> dict[str, str]:

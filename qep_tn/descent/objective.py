@@ -97,6 +97,9 @@ class Objective(Protocol):
     def row(self, position: NDArray, found: Evaluation) -> dict[str, Any]:
         """What the table keeps of it."""
 
+    def said(self, position: NDArray, found: Evaluation) -> str:
+        """What run.log says of it."""
+
 
 @dataclass(frozen=True)
 class OneTheta:
@@ -127,6 +130,10 @@ class OneTheta:
     def row(self, position: NDArray, found: Evaluation) -> dict[str, Any]:
         """That of a gradient."""
         return gradient_row(self.H, self.H.unflatten(position), found.gradients[0], self.trained)
+
+    def said(self, position: NDArray, found: Evaluation) -> str:
+        """The loss and its accuracy."""
+        return loss_text(found)
 
 
 @dataclass(frozen=True)
@@ -184,3 +191,12 @@ class Batch:
             "ground_states": sum(g.ground_states for g in gradients),
             "trustworthy": found.untrusted is None,
         }
+
+    def said(self, position: NDArray, found: Evaluation) -> str:
+        """The mean loss, and the least accuracy."""
+        return loss_text(found)
+
+
+def loss_text(found: Evaluation) -> str:
+    """The loss, and the largest relative error of its gradients."""
+    return f"loss {found.value:.8g}, relative error {max(g.relative_error for g in found.gradients):.1e}"

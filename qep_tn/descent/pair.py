@@ -143,6 +143,10 @@ class Pair:
             "trustworthy": found.untrusted is None,
         }
 
+    def said(self, position: NDArray, found: Evaluation) -> str:
+        """Both values of the scanned parameter, and the sensitivity."""
+        return f"{self.scan} = {position[0]:.8g} and {position[1]:.8g}, sensitivity {-found.value:.8g}"
+
     def _value_error(self, position: NDArray, first: float, second: float) -> float:
         rounding = _ROUNDING * sum(abs(c) for c in self.observable.terms.values())
         return float(np.hypot(max(first, rounding), max(second, rounding)) / abs(position[0] - position[1]))
