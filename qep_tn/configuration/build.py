@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from qep_tn.hamiltonians.operators import Operator
 from qep_tn.models import MODELS
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.registry import solver_called
+
+T = TypeVar("T")
 
 
 def hamiltonian(config: Config, L: int | None = None) -> Hamiltonian:
@@ -65,10 +68,7 @@ def loss(text: str, H: Hamiltonian, section: str) -> Loss:
     Raises ValueError if it cannot be read, leaves the chain or is not Hermitian.
     """
     place = f"[{section}] objective"
-    try:
-        parsed = parse_loss(text, L=len(H.sites))
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+    parsed = _read(parse_loss, text, H, place)
     for operator in parsed.observables:
         operator.check(H.sites, place)
     return parsed
@@ -80,12 +80,16 @@ def observable(text: str, H: Hamiltonian, section: str) -> Operator:
     Raises ValueError if it cannot be read, leaves the chain or is not Hermitian.
     """
     place = f"[{section}] observable"
-    try:
-        operator = parse_operator(text, L=len(H.sites))
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
+    operator = _read(parse_operator, text, H, place)
     operator.check(H.sites, place)
     return operator
+
+
+def _read(parse: Callable[..., T], text: str, H: Hamiltonian, place: str) -> T:
+    try:
+        return parse(text, L=len(H.sites))
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
 
 
 def scanned_points(config: Config, H: Hamiltonian) -> tuple[str, tuple[float, float]]:

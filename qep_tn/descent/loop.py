@@ -1,4 +1,4 @@
-"""Going down an objective step by step: evaluate, record, judge, move.
+"""Going down an objective step by step: evaluate, record, go on.
 
 What a step does depends on nothing but the table's rows, the newest states, and what the method remembers; so a descent
 that was saved at any step goes on to the same end.
@@ -61,11 +61,8 @@ class Method(Protocol):
     def adopts(self, descent: Descent, found: Evaluation) -> bool:
         """Whether the next evaluation starts from the states of this one."""
 
-    def judge(self, descent: Descent, found: Evaluation) -> Stop | None:
-        """Why no step can be made from the newest row; None if one can."""
-
-    def move(self, descent: Descent, found: Evaluation) -> Stop | None:
-        """Set the descent's next position and memory; or say that it has ended."""
+    def go_on(self, descent: Descent, found: Evaluation) -> Stop | None:
+        """Set the descent's next position and memory, from its newest row; or say that it has ended, and how."""
 
 
 class Descent:
@@ -120,7 +117,7 @@ class Descent:
             self.natural_size = found.gradients[0].natural_size
         self.table.add(self.objective.row(self.position, found), 0.0)
         logger.info("step %d: %s", len(self.table) - 1, self.objective.said(self.position, found))
-        self.stop = self.method.judge(self, found) or self.method.move(self, found)
+        self.stop = self.method.go_on(self, found)
         self.table.row(-1)["seconds"] = time.perf_counter() - began
         return True
 

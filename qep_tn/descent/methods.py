@@ -38,8 +38,10 @@ class AlongGradient:
         """The newest states are always the next ones' start."""
         return True
 
-    def judge(self, descent: Descent, found: Evaluation) -> Stop | None:
-        """A slope that vanishes within its error, a gradient that is not trustworthy, an optimum of the region."""
+    def go_on(self, descent: Descent, found: Evaluation) -> Stop | None:
+        """By the update rule, and into the region; unless the slope vanishes within its error, the gradient is not
+        trustworthy, or this is an optimum of the region.
+        """
         step, error = descent.rows - 1, least_error(descent, found)
         if not found.norm > error:
             return Stop(
@@ -49,16 +51,10 @@ class AlongGradient:
             )
         if stop := distrusted(descent, found):
             return stop
-        if self.region is None:
-            return None
-        downhill = -self.region.tangent(descent.position, -found.slope)
-        optimum = optimum_within(self.region, descent.position, found.slope, downhill, error, step)
-        return Stop(Ending.OPTIMUM, optimum) if optimum else None
-
-    def move(self, descent: Descent, found: Evaluation) -> Stop | None:
-        """By the update rule, and into the region."""
         here, region = descent.position, self.region
         downhill = found.slope if region is None else -region.tangent(here, -found.slope)
+        if region is not None and (optimum := optimum_within(region, here, found.slope, downhill, error, step)):
+            return Stop(Ending.OPTIMUM, optimum)
         there, descent.memory = self.update(here, downhill, self.rate, descent.memory)
         descent.position = there if region is None else region.project(there)
         return None
@@ -83,14 +79,14 @@ class LBFGSB:
         """The states of the lowest row are the next ones' start."""
         return not descent.rows or found.value < descent.table["loss"][descent.lowest]
 
-    def judge(self, descent: Descent, found: Evaluation) -> Stop | None:
-        """A gradient that is not trustworthy, unless it is but small, as near an optimum."""
+    def go_on(self, descent: Descent, found: Evaluation) -> Stop | None:
+        """To where it wants to know the loss next; unless the gradient is not trustworthy, but for one that is only
+        small, as near an optimum.
+        """
         small = least_error(descent, found) <= descent.objective.accuracy.rtol * descent.natural_size
         g = found.untrusted
-        return None if g is not None and g.status is Trust.LARGE_ERROR and small else distrusted(descent, found)
-
-    def move(self, descent: Descent, found: Evaluation) -> Stop | None:
-        """To where it wants to know the loss next."""
+        if not (g is not None and g.status is Trust.LARGE_ERROR and small) and (stop := distrusted(descent, found)):
+            return stop
         known = self._recorded(descent)
         visited: dict[bytes, float] = {}
 

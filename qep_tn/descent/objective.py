@@ -140,8 +140,8 @@ class OneTheta:
 class Batch:
     """The mean of losses of several ground states that share what is trained.
 
-    samples: (inputs, loss) for each ground state; inputs: parameter name -> value, and not trained. theta: the rest.
-    A position is all couplings; trained: mask over them.
+    samples: (inputs, loss) for each ground state; inputs: parameter name -> value, in place of the position's.
+    A position is all couplings; trained: mask over them, those that move.
     """
 
     H: Hamiltonian

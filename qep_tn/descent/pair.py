@@ -168,7 +168,11 @@ class ClosingIn:
         """The newest states are always the next ones' start."""
         return True
 
-    def judge(self, descent: Descent, found: Evaluation) -> Stop | None:
+    def go_on(self, descent: Descent, found: Evaluation) -> Stop | None:
+        """To the next pair; unless the points have met, or nothing can be said to pull them."""
+        return self._at_rest(descent, found) or self._closed_in(descent)
+
+    def _at_rest(self, descent: Descent, found: Evaluation) -> Stop | None:
         """Why no step can be made from the last pair."""
         table, auto = descent.table, descent.objective.accuracy.auto
         step, row = len(table) - 1, table.row(-1)
@@ -189,7 +193,7 @@ class ClosingIn:
             )
         return Stop(Ending.LOST, f"stopped at step {step}, nothing is known to pull the points: {NO_PAIR}")
 
-    def move(self, descent: Descent, found: Evaluation) -> Stop | None:
+    def _closed_in(self, descent: Descent) -> Stop | None:
         """The next pair; or that the points have met."""
         position, closing = self._step(descent.table, bool(descent.memory.get("closing", False)))
         descent.position, descent.memory = position, {"closing": np.array(closing)}
