@@ -45,7 +45,7 @@ def distant_pair(length, g):
 
 def test_two_distant_spins_respond_to_their_coupling_as_perturbation_theory_says():
     # each flip costs 2, so d<ZZ>/dc = 2 / 4; neighbours change it in second order of g
-    for g, tolerance in ((0.0, 1e-6), (0.1, 0.03)):
+    for g, tolerance in ((0.0, 5e-5), (0.1, 0.03)):  # half of what rtol asks for
         H, theta = distant_pair(60, g)
         result = qt.gradient(H, theta, qt.Expectation(Z(10) * Z(30)), solver=qt.NumbaDMRG())
         assert result.trustworthy
@@ -167,8 +167,8 @@ def test_distant_products_of_two_to_four_operators_equal_linear_response(chain, 
     H, theta = chain(rng)
     result = qt.gradient(H, theta, qt.Expectation(observable), solver=qt.NumbaDMRG())
     error, norm = error_of(result, H, theta, observable)
-    # a thousandth of the norm, or of what a gradient that is not zero by symmetry would have
-    assert error <= 1e-3 * max(norm, 1e-2 * result.natural_size)
+    # a thousandth of the norm; or rtol, of what a gradient that is not zero by symmetry would have
+    assert error <= 1e-3 * max(norm, 0.1 * result.natural_size)
     assert error <= 10 * np.linalg.norm(H.flatten(result.error))
     assert result.trustworthy
 

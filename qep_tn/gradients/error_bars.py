@@ -23,6 +23,8 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     25 couplings around it, nor than rounding in <A_k>, nor than what truncation leaves of couplings far from the
     observable, whose response both levels truncate alike.
     """
+    if fine.curvature is not None:
+        return error_of_truncation_and_bias(H, fine, coarse)
     difference = np.abs(fine.gradient - coarse.gradient) / abs((coarse.beta / fine.beta) ** fine.order - 1)
     typical = difference.copy()
     along, sizes = _places_and_sizes(H)
@@ -33,6 +35,41 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     largest = components.max(initial=0.0)
     faint = np.maximum(fine.noise.faintest * rtol * largest, fine.noise.amplitude * np.sqrt(components * largest))
     return np.max([difference, 4 * typical, rounding, faint], axis=0) + fine.left_out
+
+
+def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> NDArray:
+    """An error for each component of the fine level's gradient, where the curvature of the response is known.
+
+    The nudge's bias is the curvature times beta^order, but for what the curvature itself is wrong by. What is left of
+    the difference to the coarse level is the coarse one's truncation; the fine one's is smaller as the energy variance
+    is, for both are of the order of the discarded weight. Single components may agree by chance, so none counts for
+    less than the median of the 25 couplings around it.
+    """
+    assert fine.curvature is not None
+    bias = np.abs(fine.curvature) * fine.beta**fine.order
+    at_same_nudge = coarse.gradient + fine.curvature * (fine.beta**fine.order - coarse.beta**fine.order)
+    truncation = _smoothed(H, np.abs(fine.gradient - at_same_nudge)) * _remaining(fine, coarse)
+    _, sizes = _places_and_sizes(H)
+    rounding = fine.noise.rounding * np.sqrt(sizes) / fine.beta
+    components = np.abs(fine.gradient)
+    faint = fine.noise.amplitude * np.sqrt(components * components.max(initial=0.0))
+    return _MARGIN * (bias + truncation) + faint + fine.last_change + rounding + fine.left_out
+
+
+def _remaining(fine: Level, coarse: Level) -> float:
+    """What of the difference of two levels is left of the fine one's truncation."""
+    ratio = fine.free.energy_variance / max(coarse.free.energy_variance, 1e-300)
+    ratio = min(max(ratio, _LEAST_RATIO), _LARGEST_RATIO)
+    return ratio / (1 - ratio)
+
+
+def _smoothed(H: Hamiltonian, difference: NDArray) -> NDArray:
+    """At least the median of the couplings around each."""
+    typical = difference.copy()
+    along, _ = _places_and_sizes(H)
+    if len(along):
+        typical[along] = median_filter(difference[along], size=min(25, len(along)), mode="nearest")
+    return np.maximum(difference, typical)
 
 
 def signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDArray:
@@ -47,6 +84,10 @@ def signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDA
     signals = [loss.error_signal(values + s * uncertainty) for s in (-1, 0, 1)]
     spread = max(float(np.linalg.norm(signal - nudge.signal)) for signal in signals)
     return np.abs(level.gradient) * spread / float(np.linalg.norm(nudge.signal))
+
+
+_MARGIN = 1.3
+_LEAST_RATIO, _LARGEST_RATIO = 0.1, 0.7
 
 
 @lru_cache(maxsize=8)

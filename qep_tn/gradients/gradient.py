@@ -36,7 +36,7 @@ Scheme = Literal["symmetric", "one-sided", "linear-response"]
 
 _SAME_ENERGY = 1e-12  # of the sum of all coefficients: rounding in an energy
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
-_REFINEMENTS = 3
+_REFINEMENTS = 4
 # where free and nudged MPS are compared, by how a solver nudges
 _MANIFOLDS: dict[Nudging, Callable[..., Manifold]] = {
     Nudging.SWEPT: SweptManifold.around,
@@ -225,28 +225,27 @@ def _on_manifold(
     adapt: bool,
 ) -> Gradient:
     """The gradient with MPS, refined until its relative error is below rtol or the bond dimension at its limit."""
-    make = _MANIFOLDS[solver.nudging]
-    manifold: Manifold = make(solver, nudge, scheme, beta, _auto_beta(nudge, _STRONG), rtol, free)
-    fine = manifold.fine()
-    if not adapt:
-        fine = with_lowest_states(solver, nudge, scheme, fine)
-    coarse = manifold.coarse()
-    second = manifold.second_values(fine, coarse)
-    solves = 2 + 2 * fine.order
-    for _ in range(_REFINEMENTS if adapt else 0):
-        error = error_estimate(nudge.free, fine, coarse, rtol) + signal_error(nudge, loss, second, fine)
+    manifold: Manifold = _MANIFOLDS[solver.nudging](
+        solver, nudge, scheme, beta, _auto_beta(nudge, _STRONG), rtol, free, adapt
+    )
+    coarse = manifold.level()
+    solves = 1 + coarse.order
+    for _ in range(_REFINEMENTS if adapt else 1):
+        manifold = manifold.refined(coarse, loss)
+        fine = manifold.level()
+        if not adapt:
+            fine = with_lowest_states(solver, nudge, scheme, fine)
+        solves += 1 + fine.order
+        second = manifold.second_values(fine, coarse)
+        error = error_estimate(nudge.free, fine, coarse, rtol) + signal_error(manifold.nudge, loss, second, fine)
         if (
             np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient)
             or manifold.limited
             or not (fine.settled and fine.free.converged)
         ):
             break
-        manifold = manifold.refined(fine, loss)
-        nudge = manifold.nudge
-        coarse, fine = fine, manifold.fine()
-        second = manifold.second_values(fine, coarse)
-        solves += 1 + fine.order
-    error = error_estimate(nudge.free, fine, coarse, rtol) + signal_error(nudge, loss, second, fine)
+        coarse = fine
+    nudge = manifold.nudge
     if solver.max_bond == 1:
         # no coarser manifold tells what a product state leaves out
         error = np.maximum(error, local_strength(nudge.perturbation, nudge.free.sites) / _energy_scale(nudge))

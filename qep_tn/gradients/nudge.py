@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -71,11 +71,13 @@ class Level:
     beta: nudge strength. gradient: over the couplings. free: the free state.
     order: 2 for states at +beta and -beta, 1 for one at +beta, 0 for none.
     overlap: the smallest |<free|nudged>|^2. message: empty, or why a nudged state has not converged.
-    settled: whether the gradient came to rest; if not, its last change is in `left_out`, and no finer manifold helps.
+    settled: whether the gradient came to rest; if not, no finer manifold helps.
+    last_change: of the gradient, in the last sweep.
+    curvature: over the couplings, the gradient's bias over beta^order, as two nudges on a coarser manifold tell it.
+    reach: how many sites beyond the nudge had room for the response.
     assemble: makes the nudged ground states; not before they are asked for, for that can cost more than to find them.
     certify: computes the residual of the response, see `qep_tn.gradients.residual`; none for states without a manifold.
     noise: of the gradient's components. left_out: over the couplings, a bound on what the gradient leaves out.
-    observed: the observables' mean over the nudged states, where the manifold needs it.
     """
 
     beta: float
@@ -88,8 +90,10 @@ class Level:
     assemble: Callable[[], tuple[GroundState, ...]] = tuple
     certify: Callable[[], float] = float
     noise: Noise = field(default_factory=Noise)
+    last_change: NDArray | float = 0.0
+    curvature: NDArray | None = None
+    reach: int = 0
     left_out: NDArray | float = 0.0
-    observed: NDArray | None = None
 
     @cached_property
     def nudged(self) -> tuple[GroundState, ...]:
@@ -118,7 +122,11 @@ class Level:
 
 
 class Manifold(Protocol):
-    """Where free and nudged MPS are compared: the same bond dimensions for all of them."""
+    """Where free and nudged MPS are compared: the same bond dimensions for all of them.
+
+    A gradient begins on a coarser manifold than it needs, and goes on to finer ones until the difference of the last
+    two says that it has what it asks for.
+    """
 
     @property
     def nudge(self) -> Nudge:
@@ -128,21 +136,20 @@ class Manifold(Protocol):
     def limited(self) -> bool:
         """Whether a bond dimension is at its limit, so that no finer manifold can be had."""
 
-    def fine(self) -> Level:
-        """Nudged states at the accuracy asked for."""
-
-    def coarse(self) -> Level:
-        """Nudged states on a coarser manifold, at a stronger nudge: the difference to `fine` estimates the error."""
+    def level(self) -> Level:
+        """Nudged states on this manifold."""
 
     def refined(self, level: Level, loss: Loss) -> Manifold:
-        """A finer manifold, for a weaker nudge, from the free state of this one's fine level."""
+        """A finer manifold, and a weaker nudge; `level` is this one's."""
 
     def second_values(self, fine: Level, coarse: Level) -> NDArray:
         """The observables' values without nudge, of another accuracy than those of the fine level's free state."""
 
 
-COARSER_NUDGE = math.sqrt(2)  # nudge of the coarse level over that of the fine one: the symmetric bias doubles
-COARSER_CUTOFF = 2.5
+SHRINK = 3.0  # by how much the errors of two levels that are compared differ
+COARSER_NUDGE = math.sqrt(
+    2
+)  # nudge of a coarse level over that of the fine one, where the nudge alone tells them apart
 
 
 def coarser_bond(max_bond: int) -> int:
@@ -181,9 +188,7 @@ def with_lowest_states(solver: Solver, nudge: Nudge, scheme: str, level: Level) 
         return level
     base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
     gradient = difference_quotient(values, base, level.beta)
-    other = Level.of_states(level.beta, gradient, level.free, nudged, level.message)
-    observed = np.mean([expectations(state.state, nudge.observables) for state in nudged], axis=0)
-    return replace(other, observed=observed)
+    return Level.of_states(level.beta, gradient, level.free, nudged, level.message)
 
 
 def resolution(beta: float, couplings: int) -> float:

@@ -59,7 +59,7 @@ def verdict(level: Level, relative_error: float, rtol: float, degenerate: bool) 
     for message in (level.free.message if not level.free.converged else "", level.message):
         if message:
             return Verdict(Trust.NOT_CONVERGED, f"a ground state did not converge: {message}")
-    if level.residual > LARGEST_RESIDUAL:
+    if level.residual > max(LARGEST_RESIDUAL, 3 * rtol**0.5):
         return Verdict(
             Trust.RESIDUAL,
             f"the response leaves a residual of {level.residual:.1g} of the nudge over the whole chain: the bonds do "

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.nudge import (
-    COARSER_CUTOFF,
     COARSER_NUDGE,
     Level,
     Nudge,
@@ -33,6 +32,7 @@ from qep_tn.solvers.dmrg import LibraryDMRG
 from qep_tn.states.ground_state import GroundState, SolveStatus, expectations
 
 _LARGEST_SWEEP_COUNT = 20
+_COARSER_CUTOFF = 2.5
 _ADDED = 0.1  # amplitude of O|psi>, O of unit norm, in the state that the strong nudge's sweeps start from
 
 
@@ -53,10 +53,19 @@ class SweptManifold:
     rtol: float
     first: GroundState
     grown: tuple[GroundState, GroundState]
+    coarser: bool = True
 
     @classmethod
     def around(
-        cls, solver: LibraryDMRG, nudge: Nudge, scheme: str, beta: float, strong: float, rtol: float, free: GroundState
+        cls,
+        solver: LibraryDMRG,
+        nudge: Nudge,
+        scheme: str,
+        beta: float,
+        strong: float,
+        rtol: float,
+        free: GroundState,
+        adapt: bool,
     ) -> SweptManifold:
         """The manifold around a free state."""
         return cls(solver, nudge, scheme, beta, strong, rtol, free, with_response(solver, nudge, strong, free))
@@ -66,20 +75,20 @@ class SweptManifold:
         """Whether a bond dimension is at its limit."""
         return max(self.grown[1].bond_dimensions) >= self.solver.max_bond
 
-    def fine(self) -> Level:
-        """The level of this manifold, the free state swept with the nudged ones."""
-        return swept_level(self.solver, self.nudge, self.scheme, self.beta, self.grown[1], self.rtol)
-
-    def coarse(self) -> Level:
-        """The level of a coarser manifold, at a stronger nudge."""
+    def level(self) -> Level:
+        """The level of this manifold, the free state swept with the nudged ones unless it is the coarser one."""
+        if not self.coarser:
+            return swept_level(self.solver, self.nudge, self.scheme, self.beta, self.grown[1], self.rtol)
         limit = coarser_bond(self.solver.max_bond) if self.limited else self.solver.max_bond
-        start = coarser(self.grown[0], COARSER_CUTOFF * self.solver.schmidt_cutoff, limit)
+        start = coarser(self.grown[0], _COARSER_CUTOFF * self.solver.schmidt_cutoff, limit)
         return swept_level(
             self.solver, self.nudge, self.scheme, COARSER_NUDGE * self.beta, start, self.rtol, free=False
         )
 
     def refined(self, level: Level, loss: Loss) -> SweptManifold:
-        """A manifold with a finer cutoff, for half the nudge."""
+        """The manifold that this one is a coarser one of; beyond it, one with a finer cutoff, for half the nudge."""
+        if self.coarser:
+            return replace(self, coarser=False)
         solver = self.solver.with_finer_cutoff(5.0)
         signal = loss.error_signal(expectations(level.free.state, self.nudge.observables))
         nudge = replace(self.nudge, signal=signal)

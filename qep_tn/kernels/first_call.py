@@ -53,12 +53,13 @@ def stages(entries: types.Type) -> list[list[tuple[Callable, tuple, int]]]:
     local = (table, numbers, tensor, tensor, tensor, matrix, numbers, whole, real, real)
     split = (at_work, whole, tensor, matrix, real, real, whole)
     sweep = (at_work, mpo, real, whole, whole, real, real, real, whole)
-    widen = (at_work, mpo, whole, numbers, whole, whole, real, whole, whole, real, real, whole)
+    widen = (at_work, mpo, whole, numbers, whole, whole, real, real, whole, whole, real, real, whole)
     return [
         [
             (lanczos.lowest_eigenvector, local, _INNER),
             (sweeps.split_right, split, _INNER),
             (sweeps.split_left, split, _INNER),
+            (sweeps.keep_bond, (at_work, whole, tensor, real, types.boolean), _INNER),
             (variance.residual_overlap, (mpo, mps, real, mpo, mps, real), _INNER),
             (chain.move_centre_left, (at_work, whole), _INNER),
             (chain.move_centre_right, (at_work, whole), _INNER),

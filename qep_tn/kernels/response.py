@@ -21,7 +21,7 @@ _LARGEST_RESPONSE = 0.3  # a larger one is scaled down: the state must stay what
 
 @compiled
 def widen_bonds(
-    chain, mpo, centre, carried, reach, direction, cutoff, max_bond, vectors, tolerance, quiet, quiet_bonds
+    chain, mpo, centre, carried, reach, direction, cutoff, share, max_bond, vectors, tolerance, quiet, quiet_bonds
 ):
     """Give bonds room for the response to the nudge in `mpo`, without changing the state.
 
@@ -79,17 +79,18 @@ def widen_bonds(
             else:
                 responses[n * rows : (n + 1) * rows] = response
         limit = min(max_bond, chain.limits[site + 1])
+        weight = cutoff / max(share * norm, cutoff)
         if direction > 0:
             ahead = np.dot(np.conj(state).T, response)  # [l s] t r, [l s] t' r' -> (t r) (t' r')
             moved = np.dot(np.conj(response).T, response) - norm**2 * np.dot(np.conj(state).T, state)
-            split_right(chain, site, theta, responses, 1.0, cutoff, limit)
+            split_right(chain, site, theta, responses, weight, cutoff, limit)
             basis = tensor_of(chain, site).reshape(rows, chain.bonds[site + 1])
             at_centre = np.dot(np.conj(basis).T, response).reshape(chain.bonds[site + 1] * columns)
             update_left(chain, mpo, site, scratch)
         else:
             ahead = np.dot(response, np.conj(state).T)  # l s [t r], l' s' [t r] -> (l s) (l' s')
             moved = np.dot(response, np.conj(response).T) - norm**2 * np.dot(state, np.conj(state).T)
-            split_left(chain, site, theta, responses, 1.0, cutoff, limit)
+            split_left(chain, site, theta, responses, weight, cutoff, limit)
             basis = tensor_of(chain, site + 1).reshape(chain.bonds[site + 1], columns)
             at_centre = np.dot(response, np.conj(basis).T).reshape(rows * chain.bonds[site + 1])
             update_right(chain, mpo, site + 1, scratch)

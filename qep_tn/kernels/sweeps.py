@@ -53,12 +53,16 @@ def two_site_sweep(chain, mpo, cutoff, max_bond, vectors, tolerance, reduction, 
         if noise > 0:
             add_noise(theta.reshape(theta.size), noise)
         limit = min(max_bond, chain.limits[site + 1])
+        kept = -1.0 if noise > 0 else keep_bond(chain, site, theta, cutoff, rightwards)
         none = theta.reshape(theta.shape[0], theta.size // theta.shape[0])  # a matrix, as the response's: compiled once
+        if kept < 0 and rightwards:
+            kept = split_right(chain, site, theta, none, 0.0, cutoff, limit)
+        elif kept < 0:
+            kept = split_left(chain, site, theta, none, 0.0, cutoff, limit)
+        discarded = max(discarded, kept)
         if rightwards:
-            discarded = max(discarded, split_right(chain, site, theta, none, 0.0, cutoff, limit))
             update_left(chain, mpo, site, scratch)
         else:
-            discarded = max(discarded, split_left(chain, site, theta, none, 0.0, cutoff, limit))
             update_right(chain, mpo, site + 1, scratch)
     return initial, energy, discarded, residual
 
@@ -126,6 +130,65 @@ def add_noise(vector, strength):
     for k in range(vector.size):
         vector[k] += scale * np.random.standard_normal()
     vector /= np.sqrt(np.vdot(vector, vector).real)
+
+
+@compiled
+def keep_bond(chain, site, theta, cutoff, rightwards):
+    """Split the two-site tensor of the centre in a basis as large as before, if no vector beyond it would be kept.
+
+    The bond's basis on the side that the centre goes to is orthonormal; what theta has beyond it is tested by its
+    largest singular value. Where that is below the cutoff, a QR decomposition does what a singular value decomposition
+    would, many times faster. Returns the discarded weight, or -1 where the basis must grow and nothing was changed.
+    """
+    left, _, right = theta.shape
+    dim, dim_right = chain.dims[site], chain.dims[site + 1]
+    bond = chain.bonds[site + 1]
+    matrix = theta.reshape(left * dim, dim_right * right)
+    if bond > min(left * dim, dim_right * right):
+        return -1.0
+    if rightwards:
+        known = tensor_of(chain, site + 1).reshape(bond, dim_right * right)
+        within = np.dot(matrix, np.conj(known).T)  # l s [t r], m [t r] -> l s m
+        beyond = matrix - np.dot(within, known)
+    else:
+        known = tensor_of(chain, site).reshape(left * dim, bond)
+        within = np.dot(np.conj(known).T, matrix)  # [l s] m, [l s] t r -> m t r
+        beyond = matrix - np.dot(known, within)
+    if largest_singular_value(beyond) > cutoff:
+        return -1.0
+    tall = within if rightwards else np.conj(within).T.copy()
+    basis = np.ascontiguousarray(np.linalg.qr(tall)[0])
+    adjoint = np.conj(basis).T.copy()
+    centre = np.dot(adjoint, matrix) if rightwards else np.dot(matrix, basis)
+    flat = centre.reshape(centre.size)
+    squared = np.vdot(flat, flat).real
+    centre /= np.sqrt(squared)
+    first, second = (basis, centre) if rightwards else (centre, adjoint)
+    tensor_of(chain, site)[:] = first.reshape(left, dim, bond)
+    tensor_of(chain, site + 1)[:] = second.reshape(bond, dim_right, right)
+    return max(0.0, 1 - squared)
+
+
+@compiled
+def largest_singular_value(matrix):
+    """By a few power iterations from the longest row: not more than it is, and hardly less."""
+    longest, largest = 0, -1.0
+    for k in range(matrix.shape[0]):
+        norm = np.vdot(matrix[k], matrix[k]).real
+        if norm > largest:
+            longest, largest = k, norm
+    adjoint = np.conj(matrix).T
+    vector = adjoint[:, longest].copy()
+    value = 0.0
+    for _ in range(4):
+        norm = np.sqrt(np.vdot(vector, vector).real)
+        if norm == 0:
+            return 0.0
+        vector /= norm
+        image = np.dot(matrix, vector)
+        value = np.sqrt(np.vdot(image, image).real)
+        vector = np.dot(adjoint, image)
+    return value
 
 
 @compiled

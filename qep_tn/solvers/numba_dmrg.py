@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from qep_tn.kernels import (
 from qep_tn.solvers.dmrg import DMRGSettings, left_to_fall, local_field_vectors, status_of, variance_is_small
 from qep_tn.solvers.product_starts import product_starts, reach_of_correlations, rests_in_product_states
 from qep_tn.solvers.protocol import Nudging, T
-from qep_tn.states.ground_state import GroundState
+from qep_tn.states.ground_state import GroundState, SolveStatus
 from qep_tn.states.mps import MPS
 
 # Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
@@ -36,7 +37,9 @@ _THOROUGH = (20, 1e-5)  # but not between nearly degenerate levels
 _COARSE = ((1e-2, 1e-3, 8), (1e-2, 1e-3, 8), (0.0, 1e-4, 12))
 _KICK = ((1e-1, 1e-3), (1e-2, 1e-4), (1e-3, 1e-5), (1e-4, 0.0))  # (noise, cutoff) of sweeps out of a false minimum
 _KICKS = 4
-_SHORT = 16  # sites
+# Of the cutoff that a gradient begins with, over the root of the relative error asked for: truncation changes gradients
+# to second order
+_CUTOFF_OVER_ROOT = 1e-2
 _LARGEST_VARIANCE = 1e3  # in units of the discarded weight times the coefficients squared; 20 to 300 is usual
 _MORE_STARTS = 3
 _FAR = (
@@ -68,13 +71,14 @@ class NumbaDMRG(DMRGSettings):
             raise ValueError(f"threads = {self.threads}: NumbaDMRG works on 1 or 2 threads")
 
     def nudge_strength(self, rtol: float, scheme: str, length: int) -> float:
-        """Of a nudge, relative to the energy scale; the bias is about (strength / 2)^2, one-sided strength / 2."""
-        share = 0.07 if length > _SHORT else 0.007  # a short chain costs nothing
-        return float(np.clip(share * (np.sqrt(rtol) if scheme == "symmetric" else rtol), 3e-5, 1e-2))
+        """Of a first nudge, relative to the energy scale, at most: its bias is about 0.2 times its square, or its half
+        if one-sided, where the gap is not small against that scale.
+        """
+        return float(np.clip(np.sqrt(rtol) if scheme == "symmetric" else rtol, 3e-5, 0.1))
 
     def cutoff_for(self, rtol: float, scheme: str, length: int) -> float:
-        """The cutoff that a gradient of this relative error needs: coarser bonds lose the response to its nudge."""
-        return 2e-3 * self.nudge_strength(rtol, scheme, length)
+        """The cutoff that a gradient of this relative error begins with."""
+        return float(max(_CUTOFF_OVER_ROOT * math.sqrt(rtol), 1e-8))
 
     def on_one_thread(self) -> Self:
         """The same settings, and results, on one core."""
@@ -108,6 +112,20 @@ class NumbaDMRG(DMRGSettings):
                 search = rival
         else:
             search = self._cold_start(H, theta, mpo, scale, products)
+        return self._settled(H, coefficients, search, doubt)
+
+    def refined(self, H: Hamiltonian, theta: Theta, state: GroundState) -> GroundState:
+        """A ground state that these settings have found at a coarser cutoff, at the one in force."""
+        coefficients = H.coefficients(theta)
+        search = _Search(self, H.mpo.fill_blocks(coefficients), float(np.abs(coefficients).sum()) or 1.0, state.mps)
+        search.converge(self.schmidt_cutoff, self.max_sweeps)
+        return self._settled(
+            H, coefficients, search, state.message if state.status is SolveStatus.LOWER_MAY_EXIST else ""
+        )
+
+    def _settled(self, H: Hamiltonian, coefficients: NDArray, search: _Search, doubt: str) -> GroundState:
+        """A search's state, kicked as long as its energy variance is too large, and polished at the largest bond."""
+        mpo = search.mpo
         for kick in range(_KICKS + 1):
             truncation = max(search.truncation, self.schmidt_cutoff**2)
             energy, variance = energy_and_variance(mpo, packed_tensors(search.chain))
@@ -161,9 +179,9 @@ class NumbaDMRG(DMRGSettings):
             more = [self.seed + 100 * (n + 1) for n in range(_MORE_STARTS)]
             found += self.map(coarse, [random(seed) for seed in more], more)
         best = min(found + products, key=lambda search: search.energy)
-        best.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
+        best.converge(max(_FIRST_CUTOFF, self.schmidt_cutoff), _STAGE_SWEEPS)
         if symmetric.energy < best.energy + _COARSE_ERROR * scale:
-            symmetric.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
+            symmetric.converge(max(_FIRST_CUTOFF, self.schmidt_cutoff), _STAGE_SWEEPS)
             if symmetric.energy < best.energy - 10 * _FIRST_CUTOFF**2 * scale:
                 best = symmetric
         best = lowest_of(best, products)
@@ -308,7 +326,7 @@ def lowest_of(search: _Search, rivals: list[_Search]) -> _Search:
             continue
         if abs(rival.state.overlap(search.state)) ** 2 > 0.5:
             continue
-        rival.converge(_FIRST_CUTOFF, _STAGE_SWEEPS)
+        rival.converge(max(_FIRST_CUTOFF, rival.settings.schmidt_cutoff), _STAGE_SWEEPS)
         if rival.energy < best.energy - _SAME_ENERGY * search.scale:
             best = rival
     return best
