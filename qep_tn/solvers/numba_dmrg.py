@@ -32,6 +32,7 @@ from qep_tn.states.mps import MPS
 # Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
 # with every update, so little is enough,
 _LANCZOS = (4, 1e-2)
+_ROUGH = (2, 1e-2)  # the first sweeps end where they do with 4 vectors
 _THOROUGH = (20, 1e-5)  # but not between nearly degenerate levels
 # (noise, cutoff, bond dimension) of the sweeps from an unconverged state, which is needlessly entangled
 _COARSE = ((1e-2, 1e-3, 8), (1e-2, 1e-3, 8), (0.0, 1e-4, 12))
@@ -245,9 +246,11 @@ class _Search:
         """After the last sweep."""
         return MPS.from_packed(self.sites, packed_tensors(self.chain))
 
-    def sweep(self, cutoff: float, max_bond: int, noise: float = 0.0, seed: int = 0) -> None:
-        """One two-site sweep."""
-        vectors, reduction = _LANCZOS if self.slow < 2 else _THOROUGH
+    def sweep(
+        self, cutoff: float, max_bond: int, noise: float = 0.0, seed: int = 0, local: tuple[int, float] | None = None
+    ) -> None:
+        """One two-site sweep; `local`, of its Lanczos iterations, if not those of a sweep that converges."""
+        vectors, reduction = local or (_LANCZOS if self.slow < 2 else _THOROUGH)
         before, energy, self.truncation, residual = two_site_sweep(
             self.chain, self.mpo, cutoff, min(max_bond, self.settings.max_bond), vectors, 0.01 * cutoff * self.unit,
             reduction,
@@ -263,7 +266,10 @@ class _Search:
         """A few cheap sweeps from a state far from converged, with noise unless the seed is None."""
         for n, (noise, cutoff, bond) in enumerate(_COARSE):
             cutoff = max(cutoff, self.settings.schmidt_cutoff)
-            self.sweep(cutoff, bond) if seed is None else self.sweep(cutoff, bond, noise, seed + n)
+            if seed is None:
+                self.sweep(cutoff, bond, local=_ROUGH)
+            else:
+                self.sweep(cutoff, bond, noise, seed + n, _ROUGH)
 
     def converge(self, cutoff: float, sweeps: int) -> None:
         """Sweep until the energy has no further to fall than the tolerance, or the discarded weight; or until sweeps

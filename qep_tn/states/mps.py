@@ -64,17 +64,25 @@ class MPS:
             dimensions[j + 1] = min(bond, dimensions[j] * site.dimension)
         for j in range(len(sites) - 1, 0, -1):
             dimensions[j] = min(dimensions[j], dimensions[j + 1] * sites[j].dimension)
-        tensors: list[NDArray] = []
-        for j, site in enumerate(sites):
-            shape = (dimensions[j], site.dimension, dimensions[j + 1])
-            real = rng.standard_normal(shape)
-            tensors.append(real + 1j * rng.standard_normal(shape) if dtype is complex else real)
-        return cls.from_tensors(sites, tensors)
+        shapes = [(dimensions[j], site.dimension, dimensions[j + 1]) for j, site in enumerate(sites)]
+        tensors: list[NDArray] = [np.empty(0)] * len(sites)
+        for shape in sorted(set(shapes)):  # one decomposition for all sites of a shape
+            left, physical, right = shape
+            alike = [j for j, other in enumerate(shapes) if other == shape]
+            matrices = rng.standard_normal((len(alike), physical * right, left)).astype(dtype)
+            if dtype is complex:
+                matrices += 1j * rng.standard_normal(matrices.shape)
+            isometries = np.linalg.qr(matrices)[0].conj().transpose(0, 2, 1)
+            for j, isometry in zip(alike, isometries, strict=True):
+                tensors[j] = isometry.reshape(shape)
+        return cls(tuple(sites), tuple(tensors))
 
     @classmethod
     def product(cls, sites: Sites, vectors: Sequence[NDArray]) -> MPS:
         """A product state, one vector a site."""
-        return cls.from_tensors(sites, [np.asarray(v)[None, :, None] for v in vectors])
+        parts = [np.asarray(v) for v in vectors]
+        dtype = np.result_type(float, *parts)
+        return cls(tuple(sites), tuple((v / np.linalg.norm(v)).astype(dtype)[None, :, None] for v in parts))
 
     @property
     def bond_dimensions(self) -> list[int]:
