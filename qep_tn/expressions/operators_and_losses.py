@@ -10,7 +10,7 @@ import ast
 import cmath
 import difflib
 import operator as python_operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
@@ -40,8 +40,8 @@ class _Magnitude:
 
 
 _Number = int | float | complex
-_Value = _Number | Operator | _Magnitude
-_V = TypeVar("_V", bound=_Value)
+Value = _Number | Operator | _Magnitude
+_V = TypeVar("_V", bound=Value)
 
 
 def parse_operator(text: str, **numbers: int) -> Operator:
@@ -49,7 +49,7 @@ def parse_operator(text: str, **numbers: int) -> Operator:
 
     Raises ValueError with the text, the position (in characters, from 1) and the remedy.
     """
-    value = _Reader(text, numbers).read()
+    value = read(text, numbers)
     if isinstance(value, _Magnitude):
         raise ValueError(f"{_shown(text)}: an operator is wanted here, not abs(...)")
     return value if isinstance(value, Operator) else Operator({(): value})
@@ -60,7 +60,7 @@ def parse_loss(text: str, **numbers: int) -> Loss:
 
     `-abs(...)`, `2 * abs(...)` and `abs(...) / 2` scale the magnitude. Raises ValueError as `parse_operator` does.
     """
-    value = _Reader(text, numbers).read()
+    value = read(text, numbers)
     measured = value.operator if isinstance(value, _Magnitude) else value
     if not isinstance(measured, Operator) or not measured.support:
         raise ValueError(
@@ -71,15 +71,26 @@ def parse_loss(text: str, **numbers: int) -> Loss:
     return Expectation(measured)
 
 
-class _Reader:
-    """Walks the syntax tree of one text, with its variables and what is left of the work it may ask for."""
+def read(
+    text: str, names: Mapping[str, int | Operator], operators: Sequence[str] = OPERATORS, allowed: str = ALLOWED
+) -> Value:
+    """What a text describes.
 
-    def __init__(self, text: str, numbers: dict[str, int]) -> None:
+    names: what it may name beside `operators` of sites. allowed: what it may hold, as the remedy if it does not.
+    Raises ValueError as `parse_operator` does.
+    """
+    return _Reader(text, dict(names), operators, allowed).read()
+
+
+class _Reader:
+    """Walks the syntax tree of one text, with what it may name and what is left of the work it may ask for."""
+
+    def __init__(self, text: str, names: dict[str, int | Operator], operators: Sequence[str], allowed: str) -> None:
         self.text = text.strip().translate({10: " ", 13: " "})  # one line, so that a position counts characters
-        self.names = dict(numbers)
+        self.names, self.operators, self.allowed = names, operators, allowed
         self.work = MAX_WORK
 
-    def read(self) -> _Value:
+    def read(self) -> Value:
         if len(self.text) > MAX_LENGTH:
             raise ValueError(
                 f"{_shown(self.text)}: has {len(self.text)} characters, {MAX_LENGTH} are allowed; use sum(...)"
@@ -100,17 +111,17 @@ class _Reader:
             return ast.parse(self.text, mode="eval").body
         except SyntaxError as error:
             place = f"{_shown(self.text)}, position {error.offset or 1}"
-            raise ValueError(f"{place}: {error.msg.split(';')[0]}; {ALLOWED}") from None
+            raise ValueError(f"{place}: {error.msg.split(';')[0]}; {self.allowed}") from None
         except ValueError:
-            raise ValueError(f"{_shown(self.text)}: has characters that no text can have; {ALLOWED}") from None
+            raise ValueError(f"{_shown(self.text)}: has characters that no text can have; {self.allowed}") from None
 
-    def value(self, node: ast.expr) -> _Value:
+    def value(self, node: ast.expr) -> Value:
         self.spend(node, 1)
         match node:
             case ast.Constant(value=int() | float() | complex() as number) if not isinstance(number, bool):
                 return self.checked(node, number)
             case ast.Name(id=name):
-                return self.number_called(node, name)
+                return self.called(node, name)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
                 return self.product(node, -1 if isinstance(sign, ast.USub) else 1, self.value(operand))
             case ast.BinOp(op=ast.Add() | ast.Sub()):
@@ -123,21 +134,21 @@ class _Reader:
                 return self.total(node, (self.value(term) for _ in self.iterate(loops)))
             case ast.Call(func=ast.Name(id="abs"), args=[inner], keywords=[]):
                 return self.magnitude(node, self.value(inner))
-            case ast.Call(func=ast.Name(id=name), args=[site], keywords=[]) if name in OPERATORS:
+            case ast.Call(func=ast.Name(id=name), args=[site], keywords=[]) if name in self.operators:
                 return getattr(operators, name)(self.integer(site, f"the site of {name}(...)"))
-        self.fail(node, f"{_shown(ast.unparse(node))} is not understood; {ALLOWED}")
+        self.fail(node, f"{_shown(ast.unparse(node))} is not understood; {self.allowed}")
 
-    def number_called(self, node: ast.expr, name: str) -> int:
+    def called(self, node: ast.expr, name: str) -> int | Operator:
         if name in self.names:
             return self.names[name]
-        if name in OPERATORS:
+        if name in self.operators:
             self.fail(node, f"{name} needs its site, as in {name}(0)")
-        known = [*self.names, *OPERATORS, "sum", "abs"]
+        known = [*self.names, *self.operators, "sum", "abs"]
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
         self.fail(node, f"nothing is called {name!r} here; {hint}")
 
-    def chain(self, node: ast.expr) -> _Value:
+    def chain(self, node: ast.expr) -> Value:
         """A row of additions and subtractions, without recursion: people write out long sums."""
         summands: list[tuple[ast.expr, int]] = []
         first: ast.expr = node
@@ -147,7 +158,7 @@ class _Reader:
         summands.append((first, 1))
         return self.total(node, (self.product(n, sign, self.value(n)) for n, sign in reversed(summands)))
 
-    def total(self, node: ast.expr, values: Iterator[_Value]) -> _Value:
+    def total(self, node: ast.expr, values: Iterator[Value]) -> Value:
         number: _Number = 0
         terms: dict[Product, complex] = {}
         operator = False
@@ -163,7 +174,7 @@ class _Reader:
                 number = self.checked(node, number + value)
         return self.checked(node, Operator(terms) + number if operator else number)
 
-    def product(self, node: ast.expr, left: _Value, right: _Value) -> _Value:
+    def product(self, node: ast.expr, left: Value, right: Value) -> Value:
         match left, right:
             case (Operator(), Operator()):
                 # every term of one meets every term of the other, and copies their factors
@@ -183,7 +194,7 @@ class _Reader:
                 return self.arithmetic(node, left, ast.Mult, right)
         self.fail(node, "abs(...) can be multiplied by a real number only")
 
-    def quotient(self, node: ast.expr, left: _Value, op: type[ast.operator], right: _Value) -> _Value:
+    def quotient(self, node: ast.expr, left: Value, op: type[ast.operator], right: Value) -> Value:
         if isinstance(right, Operator | _Magnitude):
             self.fail(node, "only a number can divide")
         if not isinstance(left, Operator | _Magnitude):
@@ -200,7 +211,7 @@ class _Reader:
         except TypeError:
             self.fail(node, "// and % are for real numbers")
 
-    def magnitude(self, node: ast.expr, value: _Value) -> _Value:
+    def magnitude(self, node: ast.expr, value: Value) -> Value:
         if isinstance(value, Operator):
             return _Magnitude(1.0, value)
         if isinstance(value, _Magnitude):
