@@ -3,15 +3,17 @@
 import os
 import pickle
 import signal
+import threading
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import qep_tn as qt
 from qep_tn import X, Z
@@ -168,13 +170,60 @@ def test_iterator_that_is_closed_ends_its_workers():
     assert not any(worker.is_alive() for worker in workers)
 
 
-def test_executor_that_loses_its_worker_is_an_error_in_one_line(tmp_path):
-    with (
-        ProcessPoolExecutor(1, get_context("spawn")) as pool,
-        pytest.raises(RuntimeError, match="lost with the executor's worker, twice; BrokenProcessPool") as error,
-    ):
-        list(in_order(partial(_dies, tmp_path, 1), [1], pool))  # a pool of Python's own that broke takes no more work
+def test_broken_executor_says_at_once_that_it_takes_no_more_work(tmp_path):
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        for _ in range(2):  # it breaks, and is broken
+            with pytest.raises(RuntimeError, match="ProcessPoolExecutor takes no more work then; make a new") as error:
+                list(in_order(partial(_dies, tmp_path, 1), [1], pool))
+            assert "\n" not in str(error.value)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+class _Loses(ThreadPoolExecutor):
+    """Whose workers are lost before they begin, but others come."""
+
+    def submit(self, function, *arguments):
+        return super().submit(_is_lost)
+
+
+def _is_lost():
+    raise CancelledError
+
+
+def test_work_that_an_executor_loses_twice_is_an_error_in_one_line():
+    with _Loses(1) as pool, pytest.raises(RuntimeError, match="lost with the executor's worker, twice") as error:
+        list(in_order(abs, [1], pool))
     assert "\n" not in str(error.value)
+
+
+def _blas_threads(_=None):
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_blas_thread_while_work_goes_on_and_the_former_number_afterwards(workers):
+    with threadpool_limits(2), ThreadPoolExecutor(2) as pool:
+        before = _blas_threads()
+        iterator = in_order(_blas_threads, range(3), *((pool,) if workers else (None, 1)))
+        assert set(next(iterator)) == {1}
+        if workers:
+            iterator.close()
+        assert _blas_threads() == before  # here nothing works until the next one is asked for
+
+
+def test_thread_that_wants_another_number_of_processes_closes_no_pool_before_it_has_its_work(monkeypatch):
+    send = executors._Pool.send
+
+    def interrupted(pool, *work):
+        other.start()
+        other.join(0.2)
+        return send(pool, *work)
+
+    other = threading.Thread(target=executors._pool_of, args=(3,))
+    monkeypatch.setattr(executors._Pool, "send", interrupted)
+    assert list(in_order(abs, [-1, -2], processes=2)) == [1, 2]
+    other.join()
+    assert executors._kept[0].count == 3
 
 
 def _fails(number):

@@ -38,10 +38,12 @@ def in_order(
     processes: how many, if there is no executor; by default one for each core. With one, or one argument, the work is
         done in this process.
 
-    All work is done with one BLAS thread, so that results do not depend on where. What a function raises is raised
-    here. Then, at Ctrl-C, and when the iterator is closed, the processes end; of an executor, what has not begun is
-    cancelled. Work that is lost with a worker is done again, once.
-    Raises ValueError if processes is less than 1, or given beside an executor, and RuntimeError if a worker dies again.
+    All work is done with one BLAS thread, so that results do not depend on where; beside an executor, which may be of
+    threads, this process has one until the iterator ends or is closed. What a function raises is raised here. Then, at
+    Ctrl-C, and when the iterator is closed, the processes end; of an executor, what has not begun is cancelled. Work
+    that is lost with a worker is done again, once.
+    Raises ValueError if processes is less than 1, or given beside an executor, and RuntimeError if a worker dies again,
+    or the executor takes no more work.
     """
     if processes is not None and processes < 1:
         raise ValueError(f"processes is {processes}; it must be at least 1")
@@ -55,8 +57,10 @@ def in_order(
 
 
 def _here(function: Callable[[Argument], Result], arguments: Sequence[Argument]) -> Iterator[Result]:
-    with threadpool_limits(1):
-        yield from map(function, arguments)
+    for argument in arguments:
+        with threadpool_limits(1):  # not while it waits for the caller, who may not come back
+            result = function(argument)
+        yield result
 
 
 def _submitted(
@@ -64,9 +68,10 @@ def _submitted(
 ) -> Iterator[Result]:
     """By an executor that somebody else made, and keeps."""
     work = partial(_on_one_thread, function)
+    waiting: list[Future[Result]] = []
     with threadpool_limits(1):  # and the former number again, if it is threads of this process that work
-        waiting = [executor.submit(work, argument) for argument in arguments]
         try:
+            waiting += (_submit(executor, work, argument) for argument in arguments)
             for argument in arguments:
                 try:
                     result = waiting[0].result()
@@ -86,15 +91,29 @@ def _on_one_thread(function: Callable[[Argument], Result], argument: Argument) -
     return function(argument)
 
 
+def _submit(executor: Executor, work: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
+    """Raises RuntimeError for an executor that takes no more work, as one of Python's own does when a process died."""
+    try:
+        return executor.submit(work, argument)
+    except BrokenExecutor as error:
+        raise RuntimeError(
+            f"a worker of the executor died, and {type(executor).__name__} takes no more work then; make a new one, or "
+            f"leave executor out, and those that die are replaced ({_in_one_line(error)})"
+        ) from None
+
+
 def _again(work: Callable[[Argument], Result], argument: Argument, executor: Executor) -> Result:
     """What was lost. Raises RuntimeError if it is lost again."""
     try:
-        return executor.submit(work, argument).result()
+        return _submit(executor, work, argument).result()
     except Exception as error:
         if not _is_loss(error):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RuntimeError(f"work was lost with the executor's worker, twice; {reason}") from None
+        raise RuntimeError(f"work was lost with the executor's worker, twice; {_in_one_line(error)}") from None
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _is_loss(error: Exception) -> bool:
@@ -121,7 +140,7 @@ class _Pool(ProcessPoolExecutor):
 
 
 _kept: list[_Pool] = []  # none or one
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.RLock()
 
 
 def _pool_of(count: int) -> _Pool:
@@ -134,25 +153,30 @@ def _pool_of(count: int) -> _Pool:
         return _kept[0]
 
 
-def _forget(pool: _Pool) -> None:
+def _forget(pool: _Pool | None) -> None:
     with _one_at_a_time:
         if pool in _kept:
             _kept.remove(pool)
-    pool.end()
+    if pool is not None:
+        pool.end()
 
 
 def _in_processes(
     function: Callable[[Argument], Result], arguments: Sequence[Argument], count: int
 ) -> Iterator[Result]:
-    pool, died = _pool_of(count), False
+    pool: _Pool | None = None
+    died = False
     futures: dict[int, Future[Result]] = {}
     unsent: Sequence[int] = range(len(arguments))
     position = 0
     try:
         while position < len(arguments):
             try:
-                futures |= zip(unsent, pool.send(function, [arguments[n] for n in unsent]), strict=True)
-                unsent = ()
+                with _one_at_a_time:  # a pool that another thread replaces does what it has, but takes nothing new
+                    if unsent:
+                        pool = _pool_of(count)
+                        futures |= zip(unsent, pool.send(function, [arguments[n] for n in unsent]), strict=True)
+                        unsent = ()
                 result = futures[position].result()
             except (BrokenProcessPool, CancelledError):
                 if died:
@@ -164,7 +188,6 @@ def _in_processes(
                 _forget(pool)  # and by now every future says whether it has a result
                 futures = {n: future for n, future in futures.items() if not _is_lost(future)}
                 unsent = [n for n in range(position, len(arguments)) if n not in futures]
-                pool = _pool_of(count)
                 continue
             del futures[position]
             position += 1
