@@ -1,5 +1,7 @@
 """The walk through a phase diagram: against the published one, and that an interrupted one loses nothing."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -399,6 +401,16 @@ def test_several_starts_are_the_walks_from_them_and_the_best_is_shown(tmp_path):
     assert result.best == np.argmin(lasts)
     assert result.state.sites == H.sites  # another gradient can begin from it
     assert load(tmp_path / "run").attrs["last_loss"] == min(lasts)
+
+
+def test_walks_by_threads_have_run_logs_of_their_own(tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        walk(tmp_path, starts=2, steps=4, executor=pool, solver=ExactDiagonalization())
+    for start in range(2):
+        losses = load(tmp_path / f"start-{start}")["loss"].values
+        said = re.findall("step [0-9]+: loss ([^,]+),", (tmp_path / f"start-{start}/run.log").read_text())
+        assert said == [f"{loss:.8g}" for loss in losses]
+    assert "step" not in re.sub("[0-9]+ steps made", "", (tmp_path / "run.log").read_text())
 
 
 def test_rows_past_the_end_of_a_walk_have_no_values():

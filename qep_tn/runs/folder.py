@@ -12,7 +12,9 @@ import json
 import logging
 import os
 import platform
+import threading
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ from qep_tn.states.ground_state import GroundState
 
 _DISTRIBUTIONS = ("qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb")
 
+_open: Counter[int] = Counter()  # runs, by the thread that opened them
+
 logger = logging.getLogger("qep_tn")
 
 
@@ -48,7 +52,7 @@ class RunFolder:
     path: Path
     resumed: bool
     config_text: str
-    log: logging.FileHandler
+    log: _Log
 
     @classmethod
     def create(cls, path: str | Path, config_text: str = "", resume: bool = False) -> RunFolder:
@@ -69,7 +73,7 @@ class RunFolder:
             (folder / "figures").mkdir(parents=True, exist_ok=True)
             if not resume:
                 _replace(folder / "config.toml", lambda temporary: temporary.write_text(config_text))
-            handler = logging.FileHandler(folder / "run.log")
+            handler = _Log(folder / "run.log")
         except OSError as error:
             raise ValueError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from None
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -82,6 +86,7 @@ class RunFolder:
         """End run.log."""
         logger.removeHandler(self.log)
         self.log.close()
+        _open[self.log.thread] -= 1
 
     def leave_as_found(self) -> None:
         """Remove what a new run that was refused has written, so that the mended one can have its folder."""
@@ -161,6 +166,19 @@ class RunFolder:
         file = self.path / "config.toml"
         if file.read_text() != self.config_text:
             _replace(file, lambda temporary: temporary.write_text(self.config_text))
+
+
+class _Log(logging.FileHandler):
+    """run.log: what is said in the thread that opened it, or in one without a run of its own, as a solver's may be."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.thread = threading.get_ident()
+        _open[self.thread] += 1
+
+    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        speaker = record.thread or self.thread
+        return (speaker == self.thread or not _open[speaker]) and super().filter(record)
 
 
 def load(run_dir: str | Path) -> xr.Dataset:
