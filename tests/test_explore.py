@@ -193,6 +193,14 @@ def test_finished_walk_can_go_on_for_more_steps(tmp_path):
     assert_same_but_for_time(walk(tmp_path / "cut", resume=True, steps=6).history, whole.history)
 
 
+def test_walk_of_more_steps_than_are_asked_for_is_not_resumed(tmp_path):
+    walk(tmp_path, steps=3)
+    before = {name: (tmp_path / name).read_bytes() for name in ("history.nc", "summary.json", "config.toml")}
+    with pytest.raises(ValueError, match=r"has 3 steps, which stay, and steps is 2; give 3 or more, or another folder"):
+        walk(tmp_path, resume=True, steps=2)
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
 def test_state_of_another_task_is_not_resumed(tmp_path):
     whole = walk(tmp_path, steps=1)
     run = RunFolder.create(tmp_path, "[explore]\nrate = 0.1\n", resume=True)

@@ -140,7 +140,13 @@ class Descent:
         return states, extra | {f"{_MEMORY}{name}": array for name, array in self.memory.items()}
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], run: Any) -> None:
-        """Go back to a snapshot."""
+        """Go back to a snapshot. Raises ValueError if it has more steps than there shall be."""
+        made = int(extra["step"]) - 1
+        if made > self.steps:
+            raise ValueError(
+                f"{run.path} has {made} steps, which stay, and steps is {self.steps}; give {made} or more, or another "
+                f"folder with --out"
+            )
         position = np.asarray(extra["position"])
         if position.shape != self.position.shape:
             raise KeyError("position")
@@ -148,4 +154,4 @@ class Descent:
         self.natural_size = float(extra["natural_size"])
         self.stop = Stop(Ending[extra["ending"]], extra["message"]) if extra["ending"] else None
         self.memory = {n.removeprefix(_MEMORY): np.asarray(a) for n, a in extra.items() if n.startswith(_MEMORY)}
-        self.table.fill(run.load_history(int(extra["step"])))
+        self.table.fill(run.load_history(made + 1))
