@@ -102,6 +102,12 @@ def array(rows: int, shape: str = "square", **spacing):
 
 def chain(L: int):
     return xxz(L)
+
+def placed(L, /, ratio: float = 1.0):
+    return xxz(L)
+
+def anything(**options):
+    return xxz(options["L"])
 """
 
 
@@ -122,6 +128,7 @@ def geometries(tmp_path, monkeypatch):
         ("ladder' \n rungs = 3 \n legs = 4 \n tilt = 1", 12),
         ("array' \n rows = 3 \n dx = 1.5 \n dy = 2", 6),
         ("chain'", 10),
+        ("anything' \n L = 6", 6),
     ],
 )
 def test_the_keys_of_a_model_are_the_parameters_of_its_function(written, keys, sites):
@@ -152,8 +159,17 @@ def test_a_written_configuration_has_the_defaults_of_the_function_and_no_more(wr
         ("ladder' \n rungs = 3 \n tilt = inf", "[model] tilt: must be a number, not inf"),
         ("ladder' \n rungs = 3 \n twisted = 1", "[model] twisted: must be true or false, not 1"),
         ("array' \n rows = 3 \n shape = 2", "[model] shape: must be a string, not 2"),
-        ("array' \n rows = 3 \n dx = { y = 1 }", "[model] dx: must be a number, a string, true, false or a list"),
+        (
+            "array' \n rows = 3 \n dx = { y = 1 }",
+            "[model] dx: must be a number, a string, true, false, a list of those",
+        ),
         ("dimerized' \n ratio = 1 \n L = 0", "[model] L: must be a number of sites, 1 to 10000, not 0"),
+        ("anything' \n L = 1000000000", "[model] L: must be a number of sites, 1 to 10000, not 1000000000"),
+        (
+            "anything' \n L = 3 \n periodic = 1",
+            "[model] periodic: must be true (a ring) or false (an open chain), not 1",
+        ),
+        ("placed' \n L = 3", "[model] name: 'geometries:placed' takes L by its place alone; let it have it by name"),
     ],
 )
 def test_mistakes_in_the_keys_of_a_model_are_named_with_what_its_function_takes(written, keys, message):

@@ -115,26 +115,32 @@ def _hints(name: str) -> Mapping[str, Any]:
 
 def _keywords(table: Mapping[str, Any], signature: inspect.Signature, hints: Mapping[str, Any]) -> dict[str, Any]:
     """What a table gives a function, checked, with the function's defaults as far as a file can hold them."""
-    parameters = {p.name: p for p in signature.parameters.values() if p.kind in _GIVEN_BY_NAME and p.name != "name"}
+    every = signature.parameters.values()
+    if by_place := next((p.name for p in every if p.kind is p.POSITIONAL_ONLY and p.default is p.empty), None):
+        raise _wrong(
+            "name", f"{table['name']!r} takes {by_place} by its place alone; let it have it by name, without the /"
+        )
+    parameters = {p.name: p for p in every if p.kind in _GIVEN_BY_NAME and p.name != "name"}
     given = {key: value for key, value in table.items() if key != "name"}
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in every)
     if not takes_any and (unknown := next((key for key in given if key not in parameters), None)):
         raise _wrong(unknown, hint("unknown key", unknown, ["name", *parameters]))
     keywords: dict[str, Any] = {}
-    for key, parameter in parameters.items():
+    for key in {**parameters, **given}:
         kind, wanted = _kind(key, hints.get(key))
+        default = parameters[key].default if key in parameters else None
         if key in given:
             if not _fits(given[key], kind):
                 raise _wrong(key, f"must be {wanted}, not {shown(given[key])}")
             keywords[key] = given[key]
-        elif parameter.default is not inspect.Parameter.empty:
-            if _fits(parameter.default, kind):
-                keywords[key] = parameter.default
+        elif default is not inspect.Parameter.empty:
+            if _fits(default, kind):
+                keywords[key] = default
         elif key == "L":
             keywords[key] = ModelSection.LENGTH
         else:
             raise _wrong(key, f"missing; give {wanted}")
-    return keywords | {key: value for key, value in given.items() if key not in parameters}
+    return keywords
 
 
 def _kind(key: str, annotation: Any) -> tuple[Any, str]:
