@@ -142,7 +142,7 @@ class NumbaDMRG(DMRGSettings):
             search.polish()
             energy, variance = energy_and_variance(mpo, packed_tensors(search.chain))
         message = (doubt or "converged") if search.converged else (
-            f"the energy still changed by {search.change:.1e} in sweep {search.sweeps}; "
+            f"the energy still has {search.change:.1e} to fall after sweep {search.sweeps}; "
             "raise max_sweeps or energy_tolerance"
         )  # fmt: skip
         state = search.state
