@@ -289,6 +289,7 @@ def verify(
         verification = task.verify(
             run.H, run.theta, run.loss, solvers=solvers, seed=settings.seed,
             whole=run.config.verify.L is not None, strict=solvers is not None, progress=True,
+            notes=run.config.shortened,
         )  # fmt: skip
         run.folder.write_summary(verification_summary(verification))
         print(verification.table(), f"results in {run.folder.path}", sep="\n")

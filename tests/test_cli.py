@@ -116,6 +116,7 @@ def test_verify_shows_a_verdict_for_every_solver(capsys):
     assert "ExactDiagonalization" in printed
     assert "FreeFermion" in printed
     assert "FAILED" not in printed
+    assert "compared is the model with L = 5, not 128; [verify] L sets it" in printed
     assert json.loads(Path("runs/chain-verify/summary.json").read_text())["passed"]
 
 

@@ -186,6 +186,12 @@ class Config(Section):
             return self.verify.L
         return None if self.model.length is None else min(self.model.length, 10)
 
+    @property
+    def shortened(self) -> tuple[str, ...]:
+        """What verify takes in place of the model's length, as a sentence; nothing if it takes that."""
+        taken, length = self.verified_length, self.model.length
+        return () if taken == length else (f"compared is the model with L = {taken}, not {length}; [verify] L sets it",)
+
     def _require_length(self, place: str) -> None:
         if self.model.length is None:
             raise ValueError(f"{place}: the model {self.model.name} has no L; leave {place.split()[1]} out")

@@ -114,6 +114,7 @@ def verify(
     strict: bool = False,
     seconds: float = SECONDS,
     progress: bool = False,
+    notes: Sequence[str] = (),
 ) -> Verification:
     """Compare solvers with exact diagonalization, at theta and at random couplings around it.
 
@@ -123,9 +124,10 @@ def verify(
     seed: of the solvers and of the random couplings; each of an array parameter's couplings is drawn on its own.
     seconds: for the comparisons, without compilation. First comes every solver at theta, then the random couplings,
         then reciprocity, over as many couplings as there is time for, the quickest solvers first.
+    notes: what H and theta stand in for already.
     Raises ValueError if exact diagonalization cannot take the system, or, if `strict`, one of the solvers.
     """
-    notes: list[str] = []
+    notes = list(notes)
     if not whole and (n := _sites_that_fit(H)) < len(H.sites):
         block, theta = H.first_sites(n, theta)
         notes.append(
