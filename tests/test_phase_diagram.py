@@ -1,6 +1,7 @@
 """Scans of a plane against exact diagonalization, perturbation theory and free fermions; and the command line's."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,11 @@ def test_gap_is_known_to_exact_solvers_and_found_for_matrix_product_states():
         scan(6, gap=True, shape=(2, 2), observables={}, solver=solver)[2]
         for solver in (qt.ExactDiagonalization(), qt.FreeFermion(), qt.NumbaDMRG(cutoff=1e-6))
     ]
+    with ThreadPoolExecutor(2) as threads:
+        gaps.append(
+            scan(6, gap=True, shape=(2, 2), observables={}, solver=qt.NumbaDMRG(cutoff=1e-6), executor=threads)[2]
+        )
+    assert gaps[2].drop_vars("seconds").identical(gaps[3].drop_vars("seconds"))
     for found in gaps:
         np.testing.assert_allclose(found["gap"], gaps[0]["gap"], atol=1e-8)
         assert found["gap_converged"].all()

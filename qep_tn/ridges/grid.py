@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.ridges.extension import refusal
@@ -36,6 +36,7 @@ GAP_FIGURES: dict[str, tuple[str, str, type]] = {
 }
 SUSCEPTIBILITY = "fidelity_susceptibility"
 
+_Point = tuple[Hamiltonian, Theta, GroundState, Solver]
 _ROUNDING = 1e-12  # of the largest tick: those of two windows differ by a few times 1e-16 where they are the same
 
 
@@ -92,6 +93,7 @@ class Scan:
     """How far a scan is: a `qep_tn.runs.loop.Stepwise` whose steps are rows along the first parameter.
 
     theta: the other parameters. ticks: values of both parameters.
+    work: (function, arguments) -> results in order; it has the gaps of a row, which do not depend on one another.
     table: (figures, first, second), in the order of `figure_names`. pairs: fidelity susceptibility of neighbours
         along the first parameter, (first - 1, second). NaN where nothing is yet.
     done: rows that are complete. state: the newest ground state.
@@ -103,6 +105,7 @@ class Scan:
     observables: Mapping[str, Operator]
     gap: bool
     solver: Solver
+    work: Callable[[Callable, Sequence], Iterator]
     table: NDArray
     pairs: NDArray
     done: NDArray
@@ -113,13 +116,13 @@ class Scan:
     @classmethod
     def empty(
         cls, H: Hamiltonian, theta: Mapping[str, Any], ticks: Mapping[str, NDArray],
-        observables: Mapping[str, Operator], gap: bool, solver: Solver,
+        observables: Mapping[str, Operator], gap: bool, solver: Solver, work: Callable[[Callable, Sequence], Iterator],
     ) -> Scan:  # fmt: skip
         """Before the first point."""
         first, second = (len(values) for values in ticks.values())
         figures = np.full((len(figure_names(observables, gap)), first, second), np.nan)
         pairs, done = np.full((first - 1, second), np.nan), np.zeros(second, bool)
-        return cls(H, theta, ticks, observables, gap, solver, figures, pairs, done)
+        return cls(H, theta, ticks, observables, gap, solver, work, figures, pairs, done)
 
     @property
     def sites(self) -> Sites:
@@ -148,18 +151,26 @@ class Scan:
         xs = next(iter(self.ticks.values()))
         columns = range(len(xs))
         step = -1 if self.rows % 2 else 1
+        found, points = [], []
         for n, column in enumerate(columns[::step]):
             before = self.state
-            self._add(column, row)
+            point, figures = self._solved(column, row)
+            points.append(point)
+            found.append(figures)
             if n > 0:
                 assert before is not None
                 assert self.state is not None
                 self.pairs[min(column, column - step), row] = _susceptibility(before, self.state, xs[1] - xs[0])
+        if self.gap:
+            for figures, (gap, seconds) in zip(found, self.work(_gap_at, points), strict=True):
+                figures |= {**dict(zip(GAP_FIGURES, gap, strict=True)), "seconds": figures["seconds"] + seconds}
+        names = figure_names(self.observables, self.gap)
+        self.table[:, columns[::step], row] = np.transpose([[figures[name] for name in names] for figures in found])
         self.done[row] = True
         return True
 
-    def _add(self, column: int, row: int) -> None:
-        """A point, from the state at the last one."""
+    def _solved(self, column: int, row: int) -> tuple[_Point, dict[str, Any]]:
+        """A point, from the state at the last one, and its figures but the gap."""
         began = time.perf_counter()
         (first, xs), (second, ys) = self.ticks.items()
         theta = {**self.theta, first: float(xs[column]), second: float(ys[row])}
@@ -172,11 +183,8 @@ class Scan:
             "converged": self.state.converged,
             **dict(zip(self.observables, measured, strict=True)),
         }
-        if self.gap:
-            figures |= zip(GAP_FIGURES, gap_above(self.H, theta, self.state, self.solver), strict=True)
         figures["seconds"] = time.perf_counter() - began
-        names = figure_names(self.observables, self.gap)
-        self.table[:, column, row] = [figures[name] for name in names]
+        return (self.H, theta, self.state, self.solver), figures
 
     def dataset(self) -> xr.Dataset:
         """All complete rows."""
@@ -218,6 +226,12 @@ class Scan:
         self.table[:, :, places], self.pairs[:, places] = extra["figures"], extra["pairs"]
         self.done[places] = True
         self.state = states[0]
+
+
+def _gap_at(point: _Point) -> tuple[tuple[float, bool], float]:
+    """The gap, whether it converged, and the seconds that it took."""
+    began = time.perf_counter()
+    return gap_above(*point), time.perf_counter() - began
 
 
 def _same(one: NDArray, other: NDArray) -> bool:

@@ -8,6 +8,8 @@ sum_n |<n|A|0>|^2 / (E_n - E_0)^2, A the operator of g, which is largest near tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.ridges.grid import Scan, taken_names
 from qep_tn.ridges.plane import CUTOFF, Window, checked_window
+from qep_tn.runs.executors import in_order
 from qep_tn.runs.folder import RunFolder
 from qep_tn.runs.loop import carry_through
 from qep_tn.runs.settings_check import model_settings, solver_settings
@@ -35,6 +38,7 @@ def phase_diagram(
     gap: bool = False,
     solver: Solver | None = None,
     rtol: float = 1e-2,
+    executor: Executor | None = None,
     run: RunFolder | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
@@ -46,6 +50,8 @@ def phase_diagram(
     gap: also the gap. Where the solver does not know it, a second DMRG at every point, which takes longer than the
         first.
     rtol: accuracy; Schmidt values below rtol / 100 are discarded unless the solver has a cutoff of its own.
+    executor: takes the gaps, see `qep_tn.gradients`; each ground state needs its neighbour's. By default they are found
+        in this process.
     run: where to save every row, or to go on from, also with a grid of more rows, in which all that were there are.
 
     Returns a data set whose dimensions are the two parameters: `energy`; `entropy` of the middle bond;
@@ -66,7 +72,8 @@ def phase_diagram(
     _check(H, shape, observables, rtol)
     ticks = {name: np.linspace(*side, points) for name, side, points in zip(plane, limits, shape, strict=True)}
     others = {name: value for name, value in theta.items() if name not in plane}
-    scan = Scan.empty(H, others, ticks, observables, gap, solver.with_cutoff(CUTOFF * rtol))
+    work = partial(in_order, executor=executor, processes=None if executor else 1)
+    scan = Scan.empty(H, others, ticks, observables, gap, solver.with_cutoff(CUTOFF * rtol), work)
     settings = {
         "task": "phase_diagram", "plane": plane, "rtol": rtol, "gap": gap, "observables": observables,
         **model_settings(H, others), **solver_settings(scan.solver),
