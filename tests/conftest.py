@@ -25,5 +25,11 @@ def reference():
 
 
 @pytest.fixture
+def blank(monkeypatch):
+    """No figure is drawn, which takes longer than many a run; tests/test_plots.py has them drawn."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, file, **_: Path(file).write_text("figure"))
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(20)

@@ -327,7 +327,7 @@ def test_a_trace_that_was_cut_short_resumes_to_the_same_history(tmp_path, monkey
 CONFIG = """
 [model]
 name = "cluster_ising"
-L = 24
+L = 16
 [parameters]
 g_x = 1.4
 g_zz = 0.6
@@ -338,6 +338,7 @@ window = { g_x = [0.9, 2.0], g_zz = [0.4, 0.8] }
 observable = "Z(L // 2 - 1) * X(L // 2) * Z(L // 2 + 1)"
 start = [{ g_x = 1.4, g_zz = 0.6 }]
 step = 0.2
+points = 4
 """
 
 
@@ -357,10 +358,10 @@ def assert_whole(folder):
     if (folder / "history.nc").exists():
         load(folder)
     if (folder / "state.h5").exists():
-        read_states(folder / "state.h5", qt.qubits(24))
+        read_states(folder / "state.h5", qt.qubits(16))
 
 
-def test_a_killed_run_resumes_to_the_same_history(tmp_path, monkeypatch, capsys):
+def test_a_killed_run_resumes_to_the_same_history(tmp_path, monkeypatch, capsys, blank):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.toml").write_text(CONFIG)
     # in this process, for another one takes seconds to start

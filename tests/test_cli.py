@@ -28,7 +28,7 @@ train = ["g_x", "g_zz"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, blank):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "chain.toml").write_text(CONFIG)
     return tmp_path

@@ -19,6 +19,7 @@ from qep_tn.hamiltonians.operators import X, Z
 from qep_tn.hamiltonians.sites import qubits
 from qep_tn.runs.folder import RunFolder, load
 from qep_tn.solvers.exact import ExactDiagonalization
+from qep_tn.solvers.numba_dmrg import NumbaDMRG
 from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
 from qep_tn.tasks.explore import explore_phases
 
@@ -75,10 +76,11 @@ def test_walk_follows_the_published_one():
 
 
 @needs_published
-@pytest.mark.parametrize("steps", [1, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("solver", [NumbaDMRG(), pytest.param(TenpyDMRG(), marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::qep_tn.DegenerateGroundStateWarning")  # the nudge is larger than the edge's gap
-def test_walk_with_matrix_product_states_follows_the_published_one(steps):
-    history = published_walk(TenpyDMRG(), steps)
+def test_walk_with_matrix_product_states_follows_the_published_one(solver):
+    steps = 30
+    history = published_walk(solver, steps)
     theta = np.loadtxt(PUBLISHED / "theta.csv", delimiter=",")[: steps + 1]
     assert np.abs(np.stack([history["g_x"], history["g_zz"]], axis=1) - theta).max() < 1e-3
 
@@ -160,12 +162,12 @@ def test_resumed_walk_ends_where_the_uninterrupted_one_does(tmp_path, monkeypatc
 
 
 def test_resumed_walk_of_matrix_product_states_ends_where_the_uninterrupted_one_does(tmp_path, monkeypatch):
-    whole = walk(tmp_path / "whole", steps=2, solver=TenpyDMRG())
+    whole = walk(tmp_path / "whole", steps=2, solver=NumbaDMRG())
     interrupt_after(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
-        walk(tmp_path / "cut", steps=2, solver=TenpyDMRG())
+        walk(tmp_path / "cut", steps=2, solver=NumbaDMRG())
     monkeypatch.undo()
-    assert_same_but_for_time(walk(tmp_path / "cut", resume=True, steps=2, solver=TenpyDMRG()).history, whole.history)
+    assert_same_but_for_time(walk(tmp_path / "cut", resume=True, steps=2, solver=NumbaDMRG()).history, whole.history)
 
 
 @pytest.mark.parametrize("file", ["history.nc", "state.h5"])

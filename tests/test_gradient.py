@@ -101,7 +101,7 @@ def test_gradient_equals_finite_difference_at_fixed_bond_dimension(solver, rng):
     assert free.truncation_error > 1e-6  # truncation is severe
     result = qt.gradient(H, theta, loss, solver=solver, start=free)
     assert max(result.free.bond_dimensions) == 4
-    couplings = [6, 8, 16 + 7, 31 + 6]
+    couplings = [6, 16 + 7, 31 + 6]
     expected = finite_difference(H, theta, loss, solver, 1e-3, couplings, start=result.free)
     ours, exact = (
         H.flatten(qt.gradient(H, theta, loss, solver=s, start=free).gradient)[couplings]
@@ -128,7 +128,11 @@ def test_spin_one_gradient_equals_exact(rng):
         np.testing.assert_allclose(H.flatten(qt.gradient(H, theta, loss, solver=solver).gradient), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", [qt.NumbaDMRG(), qt.TenpyDMRG(), qt.QuimbDMRG()], ids=name_of)
+@pytest.mark.parametrize(
+    "solver",
+    [qt.NumbaDMRG(), *(pytest.param(s, marks=pytest.mark.slow) for s in SOLVERS[2:])],  # those a minute each
+    ids=name_of,
+)
 def test_published_gradient_at_128_sites(solver, reference):
     data = np.load(reference / "cluster_ising_128_gradient.npz")
     H = qt.models.cluster_ising(128, local=True)
@@ -139,6 +143,17 @@ def test_published_gradient_at_128_sites(solver, reference):
     assert figures["trustworthy"]
     assert figures["coverage"] >= 0.9
     assert figures["median_estimate_over_median_error"] <= 10
+
+
+@pytest.mark.parametrize("solver", SOLVERS[2:], ids=name_of)
+def test_error_bars_by_a_library_hold(solver, rng):
+    H, theta = random_cluster_ising("paramagnet", 20, rng)
+    loss = qt.Expectation(X(8) * X(12))
+    exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
+    figures = figures_of_merit(H, qt.gradient(H, theta, loss, solver=solver), exact)
+    assert figures["relative_error"] <= 1e-4
+    assert figures["trustworthy"]
+    assert figures["coverage"] >= 0.9
 
 
 @pytest.mark.parametrize("phase", ["ferromagnet", "cluster"])
@@ -197,8 +212,8 @@ def test_an_error_signal_of_zero_gives_a_gradient_of_zero(rng):
 
 
 def test_looser_rtol_costs_less_bond_dimension_and_keeps_its_promise(rng):
-    H, theta = random_cluster_ising("near-critical", 20, rng)
-    loss = qt.Expectation(X(8) * X(12))
+    H, theta = random_cluster_ising("near-critical", 14, rng)
+    loss = qt.Expectation(X(5) * X(9))
     exact = H.flatten(qt.gradient(H, theta, loss, solver=qt.FreeFermion()).gradient)
     bonds = []
     for rtol in (1e-2, 1e-4):

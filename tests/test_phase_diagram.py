@@ -261,8 +261,7 @@ def test_boundary_is_drawn_on_its_scan(config, monkeypatch):
     np.testing.assert_array_equal(with_map.axes[0].collections[0].get_array(), found["entropy"].values.T)
 
 
-def test_figures_of_a_trace_and_of_a_scan_are_drawn_from_their_folders(config, monkeypatch):
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, file, **_: Path(file).touch())
+def test_figures_of_a_trace_and_of_a_scan_are_drawn_from_their_folders(config, blank):
     assert main(["boundary", "plane.toml", "--out", "run", "--set", "boundary.scan_variable=observable"]) == 0
     for folder, figure in (("run", "boundaries"), ("run/scan", "entropy"), ("run/scan", "observable")):
         file = Path(folder, "figures", f"{figure}.png")
