@@ -97,7 +97,7 @@ def gradient(
         began = time.perf_counter()
         g = take_gradient(run.H, run.theta, run.loss, solver=run.solver, **run.config.gradient.keywords)
         seconds = time.perf_counter() - began
-        table.add(gradient_row(run.H, run.theta, g, np.ones(len(run.H.couplings), bool)), seconds)
+        table.add(gradient_row(run.H, run.theta, [g], np.ones(len(run.H.couplings), bool)), seconds)
         run.folder.save(table.dataset(), [g.free], {"step": len(table)})
         run.folder.write_summary(gradient_summary(g, run.solver, seconds))
         print(gradient_table(run.H, g, seconds), f"results in {run.folder.path}", sep="\n")

@@ -102,43 +102,8 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True)
-class OneTheta:
-    """A loss of one ground state. A position is all couplings; trained: mask over them, those that move."""
-
-    H: Hamiltonian
-    loss: Loss
-    trained: NDArray
-    accuracy: Accuracy
-
-    @cached_property
-    def columns(self) -> Mapping[str, Column]:
-        """Those of a gradient."""
-        return gradient_columns(self.H)
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """None."""
-        return {}
-
-    def evaluate(self, position: NDArray, starts: Sequence[GroundState | None]) -> Evaluation:
-        """The loss and its gradient, zero where not trained."""
-        start = starts[0] if starts else None
-        g = self.accuracy.gradient(self.H, self.H.unflatten(position), self.loss, start)
-        slope, error = (np.where(self.trained, flattened(self.H, values), 0.0) for values in (g.gradient, g.error))
-        return Evaluation(g.value, slope, error, (g,))
-
-    def row(self, position: NDArray, found: Evaluation) -> dict[str, Any]:
-        """That of a gradient."""
-        return gradient_row(self.H, self.H.unflatten(position), found.gradients[0], self.trained)
-
-    def said(self, position: NDArray, found: Evaluation) -> str:
-        """The loss and its accuracy."""
-        return loss_text(found)
-
-
-@dataclass(frozen=True)
 class Batch:
-    """The mean of losses of several ground states that share what is trained.
+    """The mean of losses of ground states, one or several, that share what is trained.
 
     samples: (inputs, loss) for each ground state; inputs: parameter name -> value, in place of the position's.
     A position is all couplings; trained: mask over them, those that move.
@@ -156,8 +121,8 @@ class Batch:
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """How many samples."""
-        return {"samples": len(self.samples)}
+        """How many samples, if there are several."""
+        return {"samples": len(self.samples)} if len(self.samples) > 1 else {}
 
     def evaluate(self, position: NDArray, starts: Sequence[GroundState | None]) -> Evaluation:
         """The mean loss and its gradient, zero where not trained; errors add up, for they may share a bias."""
@@ -173,30 +138,10 @@ class Batch:
         return Evaluation(float(np.mean([g.value for g in gradients])), slopes, errors, gradients)
 
     def row(self, position: NDArray, found: Evaluation) -> dict[str, Any]:
-        """The mean loss and gradient; of the other figures the worst."""
-        theta, slope, error = (self.H.unflatten(vector) for vector in (position, found.slope, found.error))
-        gradients = found.gradients
-        row = {name: theta[name] for name in self.H.parameters}
-        row |= {f"gradient_{name}": slope[name] for name in self.H.parameters}
-        row |= {f"gradient_{name}_error": error[name] for name in self.H.parameters}
-        return row | {
-            "loss": found.value,
-            "loss_error": float(np.mean([g.value_error for g in gradients])),
-            "gradient_norm": found.norm,
-            "gradient_norm_error": found.norm_error,
-            "relative_error": max(g.relative_error for g in gradients),
-            "overlap": min(g.overlap for g in gradients),
-            "beta": max(g.beta for g in gradients),
-            "max_bond": max((b for g in gradients for b in g.free.bond_dimensions), default=0),
-            "ground_states": sum(g.ground_states for g in gradients),
-            "trustworthy": found.untrusted is None,
-        }
+        """That of the gradients."""
+        return gradient_row(self.H, self.H.unflatten(position), found.gradients, self.trained)
 
     def said(self, position: NDArray, found: Evaluation) -> str:
         """The mean loss, and the least accuracy."""
-        return loss_text(found)
-
-
-def loss_text(found: Evaluation) -> str:
-    """The loss, and the largest relative error of its gradients."""
-    return f"loss {found.value:.8g}, relative error {max(g.relative_error for g in found.gradients):.1e}"
+        worst = max(g.relative_error for g in found.gradients)
+        return f"loss {found.value:.8g}, relative error {worst:.1e}"

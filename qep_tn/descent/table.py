@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,24 +102,29 @@ def gradient_columns(H: Hamiltonian) -> dict[str, Column]:
     return columns
 
 
-def gradient_row(H: Hamiltonian, theta: Theta, g: Gradient, trained: NDArray) -> dict[str, Any]:
-    """One gradient as a row. `trained` is a mask over all couplings."""
+def gradient_row(H: Hamiltonian, theta: Theta, gradients: Sequence[Gradient], trained: NDArray) -> dict[str, Any]:
+    """One gradient as a row, or the mean of several, of the other figures the worst: errors may share a bias.
+
+    trained: mask over all couplings.
+    """
+    slope = np.mean([flattened(H, g.gradient) for g in gradients], axis=0)
+    error = np.mean([flattened(H, g.error) for g in gradients], axis=0)
     row: dict[str, Any] = {}
     for name in H.parameters:
         row[name] = theta[name]
-        row[f"gradient_{name}"] = g.gradient[name]
-        row[f"gradient_{name}_error"] = g.error[name]
+        row[f"gradient_{name}"] = H.unflatten(slope)[name]
+        row[f"gradient_{name}_error"] = H.unflatten(error)[name]
     return row | {
-        "loss": g.value,
-        "loss_error": g.value_error,
-        "gradient_norm": np.linalg.norm(flattened(H, g.gradient)[trained]),
-        "gradient_norm_error": np.linalg.norm(flattened(H, g.error)[trained]),
-        "relative_error": g.relative_error,
-        "overlap": g.overlap,
-        "beta": g.beta,
-        "max_bond": max(g.free.bond_dimensions, default=0),
-        "ground_states": g.ground_states,
-        "trustworthy": g.trustworthy,
+        "loss": np.mean([g.value for g in gradients]),
+        "loss_error": np.mean([g.value_error for g in gradients]),
+        "gradient_norm": np.linalg.norm(slope[trained]),
+        "gradient_norm_error": np.linalg.norm(error[trained]),
+        "relative_error": max(g.relative_error for g in gradients),
+        "overlap": min(g.overlap for g in gradients),
+        "beta": max(g.beta for g in gradients),
+        "max_bond": max((b for g in gradients for b in g.free.bond_dimensions), default=0),
+        "ground_states": sum(g.ground_states for g in gradients),
+        "trustworthy": all(g.trustworthy for g in gradients),
     }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qep_tn.descent.feasible_set import Region
 from qep_tn.descent.loop import Descent, Ending, Method
 from qep_tn.descent.methods import LBFGSB, AlongGradient
-from qep_tn.descent.objective import Accuracy, OneTheta
+from qep_tn.descent.objective import Accuracy, Batch
 from qep_tn.descent.update_rules import UPDATES, Optimizer
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
@@ -45,7 +45,7 @@ class Walk:
             if self.optimizer == "l-bfgs-b"
             else AlongGradient(UPDATES[self.optimizer], self.rate, self.region)
         )
-        objective = OneTheta(self.H, self.loss, self.trained, self.accuracy)
+        objective = Batch(self.H, [({}, self.loss)], self.trained, self.accuracy)
         return Descent(objective, method, self.position, self.steps, (self.start,))
 
     def outcome(self, descent: Descent) -> Walked:
