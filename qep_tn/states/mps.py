@@ -69,7 +69,7 @@ class MPS:
         for shape in sorted(set(shapes)):  # one decomposition for all sites of a shape
             left, physical, right = shape
             alike = [j for j, other in enumerate(shapes) if other == shape]
-            matrices = rng.standard_normal((len(alike), physical * right, left)).astype(dtype)
+            matrices: NDArray = rng.standard_normal((len(alike), physical * right, left)).astype(dtype)
             if dtype is complex:
                 matrices += 1j * rng.standard_normal(matrices.shape)
             isometries = np.linalg.qr(matrices)[0].conj().transpose(0, 2, 1)
