@@ -21,18 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.gradients.error_bars import error_estimate, signal_error
+from qep_tn.gradients.examination import against_exact, by_other_states, small_enough
 from qep_tn.gradients.losses import Expectation, Loss
 from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_level, with_lowest_states
-from qep_tn.gradients.trust import Trust, verdict
+from qep_tn.gradients.trust import Certificate, Trust, verdict
 from qep_tn.gradients.whole_chain import SweptManifold
 from qep_tn.gradients.window import WindowedManifold
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, expand, local_strength
+from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.protocol import Nudging, Solver, refuse_others
 from qep_tn.solvers.registry import default_solver
 from qep_tn.states.ground_state import GroundState, expectations
 
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
+Certify = Literal["cheap", "full"]
 
 _SAME_ENERGY = 1e-12  # of the sum of all coefficients: rounding in an energy
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
@@ -61,8 +64,9 @@ class Gradient:
     converged: whether relative_error <= rtol.
     status, message: whether free and nudged state are different branches, a solve did not converge, the response leaves
         a residual, or the error is not small against the gradient; the message says which, and the remedy.
+    certificate: what was computed besides, and all that the status is made from.
     free: the free ground state. level: what the nudged ones are made from.
-    beta: nudge strength, multiplies the error signal. overlap: the smaller |<free|nudged>|^2.
+    beta: nudge strength, multiplies the error signal.
     ground_states: how many ground states it took. natural_size: of a gradient, as above.
     """
 
@@ -74,9 +78,9 @@ class Gradient:
     converged: bool
     status: Trust
     message: str
+    certificate: Certificate
     free: GroundState = field(repr=False)
     beta: float
-    overlap: float
     ground_states: int
     natural_size: float
     level: Level = field(repr=False)
@@ -93,8 +97,13 @@ class Gradient:
 
     @property
     def residual(self) -> float:
-        """Of the response over the whole chain, see `qep_tn.gradients.residual`; zero where no manifold limits it."""
-        return self.level.residual
+        """Of the response over the whole chain, see `Certificate`."""
+        return self.certificate.residual
+
+    @property
+    def overlap(self) -> float:
+        """The smaller |<free|nudged>|^2."""
+        return self.certificate.overlap
 
 
 def gradient(
@@ -107,6 +116,7 @@ def gradient(
     beta: float | Literal["auto"] = "auto",
     scheme: Scheme = "symmetric",
     start: GroundState | None = None,
+    certify: Certify = "cheap",
 ) -> Gradient:
     """D loss / d theta_k for every coupling of H, by quantum equilibrium propagation.
 
@@ -118,11 +128,13 @@ def gradient(
         the limit beta -> 0 by `ExactDiagonalization`.
     start: a ground state at nearby parameters to start from; also a cold start is tried where the gradient from it
         cannot be trusted.
+    certify: "cheap", by variance and by the residual of the response, a tenth of the work; "full", also by the gap to
+        the first excited state and an independent start, or by exact diagonalization where that is no effort.
 
     Warns with DegenerateGroundStateWarning if free and nudged state are different branches.
     Raises ValueError for input that does not fit together.
     """
-    result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start)
+    result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify)
     if result.status.concerns_branches:
         warnings.warn(result.message, DegenerateGroundStateWarning, stacklevel=2)
     return result
@@ -130,7 +142,7 @@ def gradient(
 
 def silent_gradient(
     H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver | None, rtol: float, beta: float | Literal["auto"],
-    scheme: Scheme, start: GroundState | None,
+    scheme: Scheme, start: GroundState | None, certify: Certify = "cheap",
 ) -> Gradient:  # fmt: skip
     """As `gradient`, without its warning: for whoever warns elsewhere.
 
@@ -140,14 +152,31 @@ def silent_gradient(
     """
     solver = default_solver(H) if solver is None else solver
     _check(H, theta, loss, solver, rtol, beta, scheme, start)
+    if certify not in ("cheap", "full"):
+        raise ValueError(f"certify = {certify!r}: choose 'cheap' or 'full'")
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start)
-    if start is None or beta != "auto" or not result.status.concerns_states:
-        return result
-    cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None)
-    resolved = max(solver.energy_error, _SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
-    chosen = cold if cold.free.energy < result.free.energy - resolved else result
-    return replace(chosen, ground_states=result.ground_states + cold.ground_states)
+    if start is not None and beta == "auto" and result.status.concerns_states:
+        cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None)
+        resolved = max(solver.energy_error, _SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
+        chosen = cold if cold.free.energy < result.free.energy - resolved else result
+        result = replace(chosen, ground_states=result.ground_states + cold.ground_states)
+    return _fully_certified(result, H, theta, loss, solver) if certify == "full" else result
+
+
+def _fully_certified(result: Gradient, H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver) -> Gradient:
+    """The same gradient, with a certificate by other means than its own."""
+    if solver.nudging not in _MANIFOLDS:
+        certificate = replace(result.certificate, full=True)
+    elif small_enough(H):
+        rtol = result.certificate.rtol
+        exact = silent_gradient(H, theta, loss, ExactDiagonalization(), rtol, "auto", "symmetric", None)
+        found, known = ((H.flatten(g.gradient), H.flatten(g.error)) for g in (result, exact))
+        certificate = against_exact(result.certificate, found, known, exact.certificate, result.natural_size)
+    else:
+        certificate = by_other_states(result.certificate, H, theta, solver, result.free)
+    status, message = verdict(certificate)
+    return replace(result, certificate=certificate, status=status, message=message)
 
 
 def _taken(
@@ -228,14 +257,15 @@ def _on_manifold(
     manifold: Manifold = _MANIFOLDS[solver.nudging](
         solver, nudge, scheme, beta, _auto_beta(nudge, _STRONG), rtol, free, adapt
     )
-    coarse = manifold.level()
-    solves = 1 + coarse.order
+    levels = [manifold.level()]
+    solves = 1 + levels[0].order
     for _ in range(_REFINEMENTS if adapt else 1):
-        manifold = manifold.refined(coarse, loss)
+        manifold = manifold.refined(levels[-1], loss)
         fine = manifold.level()
         if not adapt:
             fine = with_lowest_states(solver, nudge, scheme, fine)
         solves += 1 + fine.order
+        coarse = next(filter(fine.tells_from, reversed(levels)), levels[0])
         second = manifold.second_values(fine, coarse)
         error = error_estimate(nudge.free, fine, coarse, rtol) + signal_error(manifold.nudge, loss, second, fine)
         if (
@@ -244,7 +274,7 @@ def _on_manifold(
             or not (fine.settled and fine.free.converged)
         ):
             break
-        coarse = fine
+        levels.append(fine)
     nudge = manifold.nudge
     if solver.max_bond == 1:
         # no coarser manifold tells what a product state leaves out
@@ -294,10 +324,21 @@ def _result(
     natural = local_strength(nudge.perturbation, H.sites) / _energy_scale(nudge)
     norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
     relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
-    degenerate = free.gap is not None and free.gap <= _SAME_LEVEL * _energy_scale(nudge)
     # beside a gradient of natural size, one that vanishes is known well enough
     against = max(norm, 1e-4 * natural)
-    status, message = verdict(level, float(np.linalg.norm(error)) / against if against > 0 else 0.0, rtol, degenerate)
+    messages = (free.message if not free.converged else "", level.message)
+    certificate = Certificate(
+        variance=free.energy_variance / max(float((np.abs(H.coefficients(nudge.theta)) ** 2).sum()), 1e-300),
+        overlap=level.overlap,
+        residual=level.residual,
+        unconverged=next(filter(None, messages), ""),
+        relative_error=float(np.linalg.norm(error)) / against if against > 0 else 0.0,
+        rtol=rtol,
+        gap=free.gap,
+        nudge=level.beta * local_strength(nudge.perturbation, H.sites),
+        degenerate=bool(level.order and free.gap is not None and free.gap <= _SAME_LEVEL * _energy_scale(nudge)),
+    )
+    status, message = verdict(certificate)
     return Gradient(
         value=value,
         value_error=max(abs(value - other), 1e-15 * max(1.0, abs(value))),
@@ -307,9 +348,9 @@ def _result(
         converged=relative <= rtol,
         status=status,
         message=message,
+        certificate=certificate,
         free=free,
         beta=level.beta,
-        overlap=level.overlap,
         ground_states=solves,
         natural_size=natural,
         level=level,

@@ -74,7 +74,8 @@ class Level:
     settled: whether the gradient came to rest; if not, no finer manifold helps.
     last_change: of the gradient, in the last sweep.
     curvature: over the couplings, the gradient's bias over beta^order, as two nudges on a coarser manifold tell it.
-    reach: how many sites beyond the nudge had room for the response.
+    reach: how many sites beyond the nudge had room for the response. room: the sum of the bond dimensions there; 0 if
+        they could not be larger, or are not what tells two levels apart.
     assemble: makes the nudged ground states; not before they are asked for, for that can cost more than to find them.
     certify: computes the residual of the response, see `qep_tn.gradients.residual`; none for states without a manifold.
     noise: of the gradient's components. left_out: over the couplings, a bound on what the gradient leaves out.
@@ -93,7 +94,12 @@ class Level:
     last_change: NDArray | float = 0.0
     curvature: NDArray | None = None
     reach: int = 0
+    room: int = 0
     left_out: NDArray | float = 0.0
+
+    def tells_from(self, coarser: Level) -> bool:
+        """Whether the difference to a coarser level tells what both leave out: not if the bonds have the same room."""
+        return self.room == 0 or self.room > coarser.room
 
     @cached_property
     def nudged(self) -> tuple[GroundState, ...]:

@@ -48,6 +48,12 @@ class Room(NamedTuple):
         """Its last site on the whole chain."""
         return self.first + len(self.chain.dims) - 1
 
+    @property
+    def size(self) -> int:
+        """The sum of its bond dimensions; 0 if they are all as large as they can be."""
+        largest = np.array_equal(self.chain.bonds, self.chain.limits)
+        return 0 if largest else int(self.chain.bonds.sum())
+
 
 @dataclass(frozen=True)
 class FreeChain:

@@ -1,15 +1,16 @@
-"""Whether a gradient is to be trusted, and why not."""
+"""Whether a gradient is to be trusted, and why not: its certificate, and the verdict that follows from it alone."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from qep_tn.gradients.nudge import Level
-
 _SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
-# Largest residual of a response that is trusted: `python -m benchmarks.certificate` has those of right and wrong ones
-LARGEST_RESIDUAL = 0.02
+# Largest residual of a response that is trusted: `python -m benchmarks.certificate` has those of right and wrong ones.
+# What a response leaves out changes a gradient by its square, so it may be as large as the root of what is asked for.
+LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT = 0.02, 4.0
+_RIGHT = 5.0  # distance to an exact gradient, in units of the errors of both, that lets the claim stand
 
 
 class Trust(Enum):
@@ -19,8 +20,10 @@ class Trust(Enum):
     DEGENERATE = "the ground state is degenerate"
     OTHER_BRANCH = "the nudged state is not on the free state's branch"
     NOT_CONVERGED = "a ground state did not converge"
+    LOWER_STATE = "an independent start found a lower state"
     RESIDUAL = "the bonds do not hold the response"
     LARGE_ERROR = "the estimated error is not small"
+    NOT_EXACT = "exact diagonalization finds another gradient"
 
     @property
     def concerns_branches(self) -> bool:
@@ -30,7 +33,48 @@ class Trust(Enum):
     @property
     def concerns_states(self) -> bool:
         """Whether other ground states might do better."""
-        return self in (Trust.OTHER_BRANCH, Trust.NOT_CONVERGED, Trust.RESIDUAL)
+        return self in (Trust.OTHER_BRANCH, Trust.NOT_CONVERGED, Trust.RESIDUAL, Trust.LOWER_STATE)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was computed besides a gradient to certify it, in part always, in part if a full certificate was asked for.
+
+    variance: energy variance of the free state, over the sum of all coefficients squared.
+    overlap: the smallest |<free|nudged>|^2.
+    residual: of the response over the whole chain, see `qep_tn.gradients.residual`; zero where no manifold limits it.
+    unconverged: why a ground state did not converge; empty if all did.
+    relative_error, rtol: the error claimed, over the gradient's norm or what counts as such, and what was asked for.
+    gap: to the first excited state; None where it is not known. nudge: the nudge's size, in the same unit of energy.
+    degenerate: whether the ground state is known to be.
+    full: whether what follows was asked for.
+    lower: how far below the free state's energy an independent start ended; None where none was made.
+    exact_distance: norm of the difference to the gradient by exact diagonalization, over that of both claimed errors;
+        None where the system is too large, or the gradient exact itself.
+    """
+
+    variance: float
+    overlap: float
+    residual: float
+    unconverged: str
+    relative_error: float
+    rtol: float
+    gap: float | None
+    nudge: float
+    degenerate: bool
+    full: bool = False
+    lower: float | None = None
+    exact_distance: float | None = None
+
+    def __str__(self) -> str:
+        """In one line, with what was not looked at."""
+        known = {
+            "energy variance": self.variance, "residual": self.residual, "overlap": self.overlap, "gap": self.gap,
+            "lower start": self.lower, "distance to exact": self.exact_distance,
+        }  # fmt: skip
+        parts = [f"{name} {value:.2g}" for name, value in known.items() if value is not None]
+        missing = [name for name, value in known.items() if value is None]
+        return ", ".join(parts) + (f"; not looked at: {', '.join(missing)}" if missing else "")
 
 
 class Verdict(NamedTuple):
@@ -40,34 +84,46 @@ class Verdict(NamedTuple):
     message: str
 
 
-def verdict(level: Level, relative_error: float, rtol: float, degenerate: bool) -> Verdict:
-    """Whether to trust a level's gradient.
-
-    relative_error: against its norm, or what counts as its norm. degenerate: whether the ground state is known to be.
-    """
-    if degenerate and level.order:
+def verdict(c: Certificate) -> Verdict:
+    """Whether to trust a gradient with this certificate."""
+    if c.degenerate:
         return Verdict(
             Trust.DEGENERATE,
             "the ground state is degenerate, and the solver chose one of several; break the degeneracy",
         )
-    if level.overlap < _SAME_BRANCH:
+    if c.full and c.gap is not None and c.gap < c.nudge and c.exact_distance is None:
+        return Verdict(
+            Trust.DEGENERATE,
+            f"the gap is {c.gap:.1g}, less than the nudge of {c.nudge:.1g}: the gradient is that of one of two nearly "
+            "degenerate states; break the degeneracy, or choose a smaller rtol",
+        )
+    if c.overlap < _SAME_BRANCH:
         return Verdict(
             Trust.OTHER_BRANCH,
-            f"the nudged state is not on the free state's branch (overlap {level.overlap:.2f}): the ground state is "
+            f"the nudged state is not on the free state's branch (overlap {c.overlap:.2f}): the ground state is "
             "degenerate or nearly so; break the degeneracy, or nudge with a smaller beta",
         )
-    for message in (level.free.message if not level.free.converged else "", level.message):
-        if message:
-            return Verdict(Trust.NOT_CONVERGED, f"a ground state did not converge: {message}")
-    if level.residual > max(LARGEST_RESIDUAL, 3 * rtol**0.5):
+    if c.unconverged:
+        return Verdict(Trust.NOT_CONVERGED, f"a ground state did not converge: {c.unconverged}")
+    if c.lower is not None and c.lower > 0:
+        return Verdict(
+            Trust.LOWER_STATE,
+            f"an independent start found an energy lower by {c.lower:.1g}; start from there, or try other seeds",
+        )
+    if c.residual > max(LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT * c.rtol**0.5):
         return Verdict(
             Trust.RESIDUAL,
-            f"the response leaves a residual of {level.residual:.1g} of the nudge over the whole chain: the bonds do "
+            f"the response leaves a residual of {c.residual:.1g} of the nudge over the whole chain: the bonds do "
             "not hold it; raise max_bond, or choose a smaller rtol",
         )
-    if not relative_error <= max(rtol, 0.1):
+    if not c.relative_error <= max(c.rtol, 0.1):
         return Verdict(
             Trust.LARGE_ERROR,
-            f"the estimated error is {relative_error:.1g} of the gradient; raise max_bond, or leave beta to 'auto'",
+            f"the estimated error is {c.relative_error:.1g} of the gradient; raise max_bond, or leave beta to 'auto'",
+        )
+    if c.exact_distance is not None and not c.exact_distance <= _RIGHT:
+        return Verdict(
+            Trust.NOT_EXACT,
+            f"the gradient by exact diagonalization is {c.exact_distance:.1g} times the claimed error away",
         )
     return Verdict(Trust.TRUSTWORTHY, "trustworthy")

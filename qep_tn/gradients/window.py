@@ -237,6 +237,7 @@ class WindowedManifold:
             assemble=lambda: states()[:nudged],
             certify=lambda: response_residual(self.nudge, states()[:2], strengths[:2]),
             reach=max(lowest - room.first, room.last - highest),
+            room=room.size,
             left_out=np.asarray(abs(H.coupling_matrix) @ self._beyond(quotient, edge, first, last)),
         )
         return level, edge

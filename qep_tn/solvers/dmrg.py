@@ -94,6 +94,10 @@ class DMRGSettings(Solver):
         """Measured, up to 15 times the cutoff squared."""
         return 15 * self.schmidt_cutoff**2
 
+    def with_seed(self, seed: int) -> Self:
+        """The same settings, with independent random starts."""
+        return replace(self, seed=self.seed + seed)
+
     def with_finer_cutoff(self, factor: float) -> Self:
         """The same settings with a cutoff smaller by a factor."""
         return replace(self, cutoff=self.schmidt_cutoff / factor)

@@ -32,7 +32,7 @@ from qep_tn.states.mps import MPS
 # Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
 # with every update, so little is enough,
 _LANCZOS = (4, 1e-2)
-_ROUGH = (2, 1e-2)  # the first sweeps end where they do with 4 vectors
+_ROUGH = (3, 1e-2)  # the first sweeps end where they do with 4 vectors; with 2, between levels that are 1e-5 apart
 _THOROUGH = (20, 1e-5)  # but not between nearly degenerate levels
 # (noise, cutoff, bond dimension) of the sweeps from an unconverged state, which is needlessly entangled
 _COARSE = ((1e-2, 1e-3, 8), (1e-2, 1e-3, 8), (0.0, 1e-4, 12))

@@ -59,6 +59,10 @@ class Solver:
         """The same settings with this Schmidt cutoff, unless the user chose one, or there is none."""
         return self
 
+    def with_seed(self, seed: int) -> Self:
+        """The same settings, with independent random starts where there are any."""
+        return self
+
     def on_one_thread(self) -> Self:
         """The same settings, and results, on one core."""
         return self

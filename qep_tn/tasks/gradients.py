@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, Scheme, silent_gradient
+from qep_tn.gradients.gradient import Certify, DegenerateGroundStateWarning, Gradient, Scheme, silent_gradient
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.runs.executors import in_order
@@ -28,13 +28,14 @@ def gradients(
     rtol: float = 1e-4,
     beta: float | Literal["auto"] = "auto",
     scheme: Scheme = "symmetric",
+    certify: Certify = "cheap",
     executor: Executor | None = None,
 ) -> list[Gradient]:
     """The gradient of every problem, in their order; to the last bit the same by any executor.
 
     problems: (H, theta, loss) or (H, theta, loss, start), as in `qep_tn.gradient`. Those that share one H object share
         what is built for it.
-    solver, rtol, beta, scheme: as in `qep_tn.gradient`, for all of them.
+    solver, rtol, beta, scheme, certify: as in `qep_tn.gradient`, for all of them.
     executor: anything with `submit` as in `concurrent.futures`, such as a `ThreadPoolExecutor`, or `get_executor()` of
         a `dask.distributed.Client`. By default processes, one for each core, which are kept for the next call; a script
         needs `if __name__ == "__main__":` then.
@@ -51,7 +52,7 @@ def gradients(
         H, theta, loss, *rest = problem
         start = rest[0] if rest else None
         chosen = default_solver(H) if solver is None else solver
-        work.append(_Work(sent.setdefault(H, _Sent(H)), theta, loss, start, chosen, (rtol, beta, scheme)))
+        work.append(_Work(sent.setdefault(H, _Sent(H)), theta, loss, start, chosen, (rtol, beta, scheme), certify))
     if executor is None and len(work) > 1:
         _check_sendable(work)
     one = executor is None and len(work) == 1
@@ -92,10 +93,11 @@ class _Work:
     start: GroundState | None
     solver: Solver
     settings: tuple[float, float | Literal["auto"], Scheme]
+    certify: Certify
 
 
 def _gradient_of(work: _Work) -> Gradient:
-    return silent_gradient(work.sent.H, work.theta, work.loss, work.solver, *work.settings, work.start)
+    return silent_gradient(work.sent.H, work.theta, work.loss, work.solver, *work.settings, work.start, work.certify)
 
 
 def _gradient_on_one_thread(work: _Work) -> Gradient:

@@ -1,0 +1,53 @@
+"""A full certificate: what is computed besides a gradient where it matters more to be sure than to be fast."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.gradients.trust import Certificate
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.solvers.protocol import Solver
+from qep_tn.states.ground_state import GroundState
+
+_EXACT_DIMENSION = 2**12  # up to which exact diagonalization takes no longer than a gradient by DMRG
+_OTHER_SEED = 7919
+_NOTHING = 1e-9  # of a gradient's natural size
+
+
+def small_enough(H: Hamiltonian) -> bool:
+    """Whether exact diagonalization is no effort."""
+    return math.prod(site.dimension for site in H.sites) <= _EXACT_DIMENSION
+
+
+def against_exact(
+    certificate: Certificate, found: tuple[NDArray, NDArray], exact: tuple[NDArray, NDArray], known: Certificate,
+    natural: float,
+) -> Certificate:  # fmt: skip
+    """The certificate with what exact diagonalization has to say: the gap, and its gradient.
+
+    found, exact: the gradients with their errors. known: the exact one's certificate. natural: size of a gradient.
+    """
+    distance = float(np.linalg.norm(found[0] - exact[0]))
+    claimed = float(np.linalg.norm(found[1]) + np.linalg.norm(exact[1])) + _NOTHING * natural
+    return replace(
+        certificate, full=True, gap=known.gap, degenerate=known.degenerate or known.overlap < certificate.overlap / 2,
+        exact_distance=distance / claimed,
+    )  # fmt: skip
+
+
+def by_other_states(
+    certificate: Certificate, H: Hamiltonian, theta: Theta, solver: Solver, free: GroundState
+) -> Certificate:
+    """The certificate with the gap to the first excited state, and the energy of a start independent of the others."""
+    scale = float(np.abs(H.coefficients(theta)).sum()) or 1.0
+    other = solver.with_seed(_OTHER_SEED).ground_state(H, theta)
+    resolved = max(solver.energy_error, 1e-12) * scale
+    below = free.energy - other.energy
+    gap, certain = solver.gap_above(H, theta, free)
+    return replace(
+        certificate, full=True, lower=below if below > resolved else 0.0, gap=gap if certain else certificate.gap
+    )
