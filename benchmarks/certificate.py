@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 import qep_tn as qt
 from benchmarks.families import FAMILIES
 from benchmarks.machine import write_results
-from qep_tn.gradients import window
+from qep_tn.gradients import room
 from qep_tn.gradients.trust import LARGEST_RESIDUAL
 
 WRONG = 10  # errors beyond this many times the claim; below 1e-9 of a gradient's natural size nothing is wrong
@@ -52,8 +52,8 @@ def measured(family, seed, solver):
 def blindly(H, theta, loss):
     """The gradient on a manifold that cannot see distant products."""
     with (
-        patch.object(window, "with_operator", lambda state, *_: state),
-        patch.object(window, "_GROWN", np.inf),
+        patch.object(room, "with_operator", lambda state, *_: state),
+        patch.object(room, "_GROWN", np.inf),
     ):
         return qt.gradient(H, theta, loss, solver=qt.NumbaDMRG(threads=1))
 

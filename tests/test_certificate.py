@@ -7,7 +7,7 @@ import pytest
 
 import qep_tn as qt
 from qep_tn import X, Y, Z
-from qep_tn.gradients import window
+from qep_tn.gradients import room
 from qep_tn.gradients.nudge import Nudge
 from qep_tn.gradients.operator_bases import with_operator
 from qep_tn.gradients.residual import response_residual
@@ -174,7 +174,7 @@ def test_distant_products_of_two_to_four_operators_equal_linear_response(chain, 
 
 
 def test_a_manifold_that_cannot_see_the_nudge_is_found_out(monkeypatch):
-    monkeypatch.setattr(window, "with_operator", lambda state, *_: state)
+    monkeypatch.setattr(room, "with_operator", lambda state, *_: state)
     H, theta = distant_pair(40, 0.0)
     result = qt.gradient(H, theta, qt.Expectation(Z(10) * Z(30)), solver=qt.NumbaDMRG())
     assert abs(result.gradient["c"]) < 0.1  # exact: 0.5

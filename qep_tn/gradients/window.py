@@ -51,6 +51,7 @@ _BIAS_OVER_WEIGHT = 3
 _OTHER_NUDGE = 2.0  # of the first manifold, over the one that counts: their difference is three times the latter's bias
 _FINER_CUTOFFS = 3
 _BIAS = 0.25  # of the relative error asked for: what remains of the nudge's bias
+_FAINTEST_TOLD = 2e-9  # component, relative to the largest: of 128 sites, what is fainter is lost at any rtol
 _UNDETERMINED = 4.0  # amplitude of the response that truncation leaves undetermined, in units of that share squared
 _FAINT, _FAINTEST = 100, 1e-4  # times the strong nudge and the gradient: 10 for one of natural size; and least share
 
@@ -232,7 +233,7 @@ class WindowedManifold:
             overlap=same,
             message=message,
             settled=settled,
-            noise=Noise(_ROUNDING, amplitude=_UNDETERMINED * self._chain.share**2),
+            noise=Noise(_ROUNDING, min(_FAINTEST_TOLD, 0.02 * self.rtol), _UNDETERMINED * self._chain.share**2),
             last_change=np.abs(gradient - previous),
             assemble=lambda: states()[:nudged],
             certify=lambda: response_residual(self.nudge, states()[:2], strengths[:2]),
