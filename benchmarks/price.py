@@ -1,7 +1,7 @@
 """What accuracy costs, and whether it is what was asked for: `python -m benchmarks.price`.
 
 Gradients by NumbaDMRG at rtol = 1e-2, 1e-3 and 1e-4. First of 40 random cluster-Ising chains of 94 to 144 sites in
-all phases and at criticality, couplings varied by 5 or 30 %, against free fermions: the error achieved in units of rtol, how
+all phases and at criticality, couplings varied by 5 or 30 %, against free fermions: the error in units of rtol, how
 many components lie within their bars, and how wide bars are among components larger than a millionth of the largest.
 Then of a sensor: 64 cluster-Ising sites, two qubits in the middle coupled to the four nearest sites by all Pauli pairs,
 87 couplings, at random points of the triangle g_x + g_zz + g_zxz = 4; cold, and from the nearest of 20 other points,
