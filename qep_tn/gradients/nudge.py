@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -194,7 +194,8 @@ def with_lowest_states(solver: Solver, nudge: Nudge, scheme: str, level: Level) 
         return level
     base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
     gradient = difference_quotient(values, base, level.beta)
-    return Level.of_states(level.beta, gradient, level.free, nudged, level.message)
+    other = Level.of_states(level.beta, gradient, level.free, nudged, level.message)
+    return replace(other, noise=level.noise, curvature=level.curvature, room=level.room)
 
 
 def resolution(beta: float, couplings: int) -> float:
