@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from qep_tn.hamiltonians.action import Action, Structure, build_structure, real_and_imaginary
 from qep_tn.hamiltonians.mpo import ParametricMPO
-from qep_tn.hamiltonians.operators import Operator, Product, expand
+from qep_tn.hamiltonians.operators import Operator, Product, expand, product_norm
 from qep_tn.hamiltonians.sites import Sites, diagonal_along
 from qep_tn.kernels import MeanField, sort_factors
 
@@ -93,6 +95,10 @@ class Hamiltonian:
         return self._expansion[1]
 
     @cached_property
+    def _from_couplings(self) -> sparse.csr_array:
+        return self.coupling_matrix.T.tocsr()
+
+    @cached_property
     def product_extents(self) -> NDArray:
         """First and last site of each of `products`, (number of products, 2); the identity has (0, L - 1)."""
         whole = ((0, ()), (len(self.sites) - 1, ()))
@@ -102,6 +108,11 @@ class Hamiltonian:
     def factor_counts(self) -> NDArray:
         """On how many sites each of `products` acts."""
         return np.array([len(product) for product in self.products])
+
+    @cached_property
+    def product_norms(self) -> NDArray:
+        """The norm of each of `products`: the largest magnitude of its eigenvalues, or more."""
+        return np.array([product_norm(product, self.sites) for product in self.products])
 
     @cached_property
     def diagonal_products(self) -> NDArray:
@@ -119,8 +130,7 @@ class Hamiltonian:
 
     def coefficients(self, theta: Theta) -> NDArray:
         """Coefficient of each of `products` in H(theta)."""
-        _, matrix, fixed = self._expansion
-        return matrix.T @ self.flatten(theta) + fixed
+        return self._from_couplings @ self.flatten(theta) + self._expansion[2]
 
     def flatten(self, theta: Theta) -> NDArray:
         """Theta as one vector with an entry for each coupling. Raises ValueError where it does not fit."""
@@ -195,6 +205,37 @@ class Hamiltonian:
         numbered = sorted({factor for product in self.products for factor in product})
         matrices = [self.sites[site].matrix(names).astype(complex).ravel() for site, names in numbered]
         return sort_factors([site.dimension for site in self.sites], numbered, matrices, self.products)
+
+    @cached_property
+    def coefficient_parts(self) -> NDArray:
+        """Whether the coefficient of each of `products` may have a real part, and an imaginary one, (2, number)."""
+        _, matrix, fixed = self._expansion
+        parts = (matrix.real, fixed.real), (matrix.imag, fixed.imag)
+        return np.array([(abs(of_couplings).sum(axis=0) + abs(alone)) > 0 for of_couplings, alone in parts])
+
+    @cached_property
+    def _product_parts(self) -> NDArray:
+        """Whether the matrix of each of `products` has a real part, and an imaginary one, (2, number)."""
+        return np.array([real_and_imaginary(self.sites, p) for p in self.products], bool).reshape(-1, 2).T
+
+    @cached_property
+    def _structures(self) -> dict[bool, Structure]:
+        """The structure of H on the whole Hilbert space, real or complex."""
+        return {}
+
+    def action(self, theta: Theta) -> Action:
+        """What H(theta) does to vectors of the whole Hilbert space, site 0 the most significant."""
+        coefficients = self.coefficients(theta)
+        has_real, has_imaginary = self._product_parts
+        is_complex = bool(((coefficients.real != 0) & has_imaginary | (coefficients.imag != 0) & has_real).any())
+        if is_complex not in self._structures:
+            self._structures[is_complex] = build_structure(
+                self.sites, self.products, self.coefficient_parts, is_complex
+            )
+        identity = np.array([not product for product in self.products], bool)
+        constant = float(coefficients[identity].real.sum())
+        apply = self._structures[is_complex].fill(np.where(identity, 0, coefficients))
+        return Action(apply, math.prod(site.dimension for site in self.sites), is_complex, constant)
 
     def to_sparse(self, theta: Theta) -> sparse.csr_array:
         """H(theta) as a sparse matrix, site 0 the most significant. Real where H is real."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from numbers import Number as Scalar
 from typing import Any
 
@@ -238,9 +239,18 @@ def local_strength(operator: Operator, sites: Sites) -> float:
     """The largest strength on one site: sum of |coefficient| x factor norms over all terms that act there."""
     strengths = np.zeros(len(sites))
     for product, c in operator.terms.items():
-        norm = abs(c) * np.prod([np.linalg.norm(sites[j].matrix(names), 2) for j, names in product])
-        strengths[[j for j, _ in product]] += norm
+        strengths[[j for j, _ in product]] += abs(c) * product_norm(product, sites)
     return float(strengths.max())
+
+
+def product_norm(product: Product, sites: Sites) -> float:
+    """The norm of a product of one-site operators, that of its matrix as a map of states."""
+    return math.prod(_factor_norm(sites[j], names) for j, names in product)
+
+
+@cache
+def _factor_norm(site: Site, names: tuple[str, ...]) -> float:
+    return float(np.linalg.norm(site.matrix(names), 2))
 
 
 def shortened(operator: Operator, width: int = 70) -> str:

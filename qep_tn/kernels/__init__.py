@@ -4,6 +4,8 @@ from qep_tn.kernels.chain import Chain, load_chain, packed_tensors
 from qep_tn.kernels.effective import BlockMPO
 from qep_tn.kernels.expectations import evaluate
 from qep_tn.kernels.first_call import compile_kernels
+from qep_tn.kernels.halves import SplitOperator, apply_halves
+from qep_tn.kernels.krylov import apply_sparse, next_lanczos_vector
 from qep_tn.kernels.mean_field import MeanField, anneal, sort_factors
 from qep_tn.kernels.packing import PackedMPS, pack
 from qep_tn.kernels.pairs import correlations
@@ -18,7 +20,10 @@ __all__ = [
     "ExpectationPlan",
     "MeanField",
     "PackedMPS",
+    "SplitOperator",
     "anneal",
+    "apply_halves",
+    "apply_sparse",
     "compile_kernels",
     "compile_products",
     "correlations",
@@ -27,6 +32,7 @@ __all__ = [
     "evaluate",
     "load_chain",
     "move_centre",
+    "next_lanczos_vector",
     "one_site_pass",
     "overlap",
     "pack",
