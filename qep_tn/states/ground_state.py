@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol, overload
 
 import numpy as np
@@ -106,5 +107,8 @@ class GroundState:
 
 def expectations(state: State, operators: Sequence[Operator]) -> NDArray:
     """Real expectation values of operators that are known to be Hermitian."""
-    products, matrix = expand(operators)
+    products, matrix = _expanded(tuple(operators))
     return np.asarray((matrix @ state.product_expectations(products)).real, float)
+
+
+_expanded = lru_cache(maxsize=32)(expand)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonians.operators import Product
+from qep_tn.hamiltonians.operators import Operator, Product
 from qep_tn.hamiltonians.sites import Sites
+
+_LARGEST_MATRIX = 64  # dimension of a reduced matrix; of larger products each is applied to the state by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +30,26 @@ class StateVector:
         return self.matrix_elements(self.vector, products)
 
     def matrix_elements(self, bra: NDArray, products: tuple[Product, ...]) -> NDArray:
-        """<bra|product|self> of each product of one-site operators."""
-        bra = bra.conj()
-        values = np.array([bra @ self._applied(product) for product in products])
-        return values.real.copy() if np.iscomplexobj(values) and not values.imag.any() else values
+        """<bra|product|self> of each product of one-site operators.
+
+        All products on the same few sites come from one reduced transition matrix of these.
+        """
+        dimensions = [site.dimension for site in self.sites]
+        bra_tensor, ket_tensor = bra.conj().reshape(dimensions), self.vector.reshape(dimensions)
+        values = np.zeros(len(products), complex)
+        for group in _groups(self.sites, products):
+            if group.matrices is None:
+                values[group.members] = [bra_tensor.reshape(-1) @ self._applied(products[k]) for k in group.members]
+                continue
+            size = math.prod(dimensions[j] for j in group.order[: group.sites])
+            bra_rows = bra_tensor.transpose(group.order).reshape(size, -1)
+            ket_rows = ket_tensor.transpose(group.order).reshape(size, -1)
+            values[group.members] = group.matrices @ (bra_rows @ ket_rows.T).reshape(-1)  # [bra ket], [bra ket]
+        return values if values.imag.any() else values.real.copy()
+
+    def applied(self, operator: Operator) -> NDArray:
+        """Amplitudes of operator|self>."""
+        return sum((c * self._applied(product) for product, c in operator.terms.items()), np.zeros(len(self.vector)))
 
     def overlap(self, other: StateVector) -> complex:
         """<other|self>."""
@@ -61,3 +81,42 @@ class StateVector:
             shaped = tensor.reshape(int(np.prod(dimensions[:site])), dimensions[site], -1)
             tensor = np.matmul(self.sites[site].matrix(names), shaped)  # out [in], l [in] r -> l out r
         return tensor.reshape(-1)
+
+
+class _Group(NamedTuple):
+    """Products whose sites are all among a few.
+
+    members: which products. sites: how many. order: of all sites, these first.
+    matrices: (number of members, bra * ket), on these sites; None for products of which each is applied by itself.
+    """
+
+    members: list[int]
+    sites: int
+    order: tuple[int, ...]
+    matrices: NDArray | None
+
+
+@lru_cache(maxsize=16)
+def _groups(sites: Sites, products: tuple[Product, ...]) -> list[_Group]:
+    """Products by their sites; smaller ones join a larger one that covers them."""
+    gathered: dict[tuple[int, ...], list[int]] = {}
+    large = []
+    for k in sorted(range(len(products)), key=lambda k: -len(products[k])):
+        support = tuple(site for site, _ in products[k])
+        if math.prod(sites[j].dimension for j in support) > _LARGEST_MATRIX:
+            large.append(k)
+            continue
+        home = support if support in gathered else next((s for s in gathered if set(support) <= set(s)), support)
+        gathered.setdefault(home, []).append(k)
+    groups = [_Group(large, 0, (), None)] if large else []
+    for support, members in gathered.items():
+        matrices = []
+        for k in members:
+            factors = dict(products[k])
+            matrix: NDArray = np.eye(1)
+            for j in support:
+                matrix = np.kron(matrix, sites[j].matrix(factors.get(j, ())))
+            matrices.append(matrix.reshape(-1))
+        order = (*support, *(j for j in range(len(sites)) if j not in support))
+        groups.append(_Group(members, len(support), order, np.array(matrices)))
+    return groups
