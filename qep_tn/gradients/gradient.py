@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from qep_tn.gradients.error_bars import error_estimate, signal_error
 from qep_tn.gradients.examination import against_exact, by_other_states, small_enough
 from qep_tn.gradients.losses import Expectation, Loss
-from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_level, with_lowest_states
+from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_levels, with_lowest_states
 from qep_tn.gradients.trust import Certificate, Trust, verdict
 from qep_tn.gradients.whole_chain import SweptManifold
 from qep_tn.gradients.window import WindowedManifold
@@ -201,8 +201,7 @@ def _taken(
     strength = _auto_beta(nudge, relative) if beta == "auto" else float(beta)
     if solver.nudging in _MANIFOLDS:
         return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
-    fine = exact_level(solver, nudge, scheme, strength, free)
-    coarse = exact_level(solver, nudge, scheme, COARSER_NUDGE * strength, free)
+    fine, coarse = exact_levels(solver, nudge, scheme, (strength, COARSER_NUDGE * strength), free)
     error = error_estimate(H, fine, coarse, rtol)
     error = error + signal_error(nudge, loss, values, fine)
     return _result(nudge, loss, rtol, fine.gradient, error, fine, values, 1 + 2 * fine.order)

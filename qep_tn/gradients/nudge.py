@@ -174,12 +174,19 @@ def difference_quotient(values: Sequence[NDArray], free: NDArray, beta: float) -
     return (plus - minus) / (len(values) * beta)
 
 
-def exact_level(solver: Solver, nudge: Nudge, scheme: str, beta: float, free: GroundState) -> Level:
-    """Nudged states by a solver without a manifold."""
-    nudged = tuple(solver.ground_state(nudge.hamiltonian, nudge.at(s * beta), start=free) for s in signs(scheme))
-    values = [expectations(state.state, nudge.free.couplings) for state in nudged]
+def exact_levels(
+    solver: Solver, nudge: Nudge, scheme: str, strengths: Sequence[float], free: GroundState
+) -> list[Level]:
+    """A level for each strength of the nudge, by a solver without a manifold."""
+    betas = [sign * strength for strength in strengths for sign in signs(scheme)]
+    states = iter(solver.nudged_states(nudge.hamiltonian, nudge.at, betas, free))
     base = expectations(free.state, nudge.free.couplings)
-    return Level.of_states(beta, difference_quotient(values, base, beta), free, nudged)
+    levels = []
+    for strength in strengths:
+        nudged = tuple(next(states) for _ in signs(scheme))
+        values = [expectations(state.state, nudge.free.couplings) for state in nudged]
+        levels.append(Level.of_states(strength, difference_quotient(values, base, strength), free, nudged))
+    return levels
 
 
 def with_lowest_states(solver: Solver, nudge: Nudge, scheme: str, level: Level) -> Level:

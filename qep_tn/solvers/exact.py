@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,22 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, LinearOperator, cg, eigsh
 
-from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta, sparse_matrix
+from qep_tn.hamiltonians.action import Action
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product
+from qep_tn.solvers.lanczos import Eigenpair, lowest_eigenpair, lowest_level
 from qep_tn.solvers.protocol import Solver
-from qep_tn.states.ground_state import GroundState
+from qep_tn.states.ground_state import GroundState, State
 from qep_tn.states.state_vector import StateVector
 
-LARGEST_DIMENSION = 2**20  # a Lanczos basis of twenty vectors then takes 160 MB
-_DENSE_DIMENSION = 256  # below it the full spectrum is faster
+LARGEST_DIMENSION = 2**20  # a Lanczos basis of 32 complex vectors then takes 512 MB
+_DENSE_DIMENSION = 64  # below it the full spectrum is faster
 _DENSE_AT_NEED = 4096  # up to which the full spectrum takes less than a minute
+_ROOM = 2**25, 32  # most numbers in a Lanczos basis, 256 MB, but as many vectors in any case
+_STEPS = 600  # of a search; chains of 10 to 18 qubits take 80 to 200, down to gaps of 1e-7 of the norm
+_SAME_LEVEL = 1e-10  # of the norm: energies that differ by less are one level
 
 
 @dataclass(frozen=True)
 class ExactDiagonalization(Solver):
-    """Exact ground states of up to 20 qubits (dimension 2^20), by implicitly restarted Lanczos.
+    """Exact ground states of up to 20 qubits (dimension 2^20), by Lanczos iteration.
 
-    seed: of the random start vector.
+    seed: of the random start vectors.
     """
 
     seed: int = 0
@@ -34,6 +40,9 @@ class ExactDiagonalization(Solver):
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """The ground state and the gap above it; `start` only speeds the search up.
 
+        The gap is the lowest level orthogonal to the ground state, searched from a random vector: so a level that a
+        start misses, because it lies in another invariant subspace, is found there. Where the gap is so small that
+        this takes too long, both come from implicitly restarted Lanczos.
         Raises ValueError if the Hilbert space is too large.
         """
         dimension = math.prod(site.dimension for site in H.sites)
@@ -42,35 +51,44 @@ class ExactDiagonalization(Solver):
                 f"ExactDiagonalization takes dimensions up to {LARGEST_DIMENSION} (20 qubits), these {len(H.sites)} "
                 f"sites have 10^{math.log10(dimension):.0f}; use NumbaDMRG"
             )
-        matrix = H.to_sparse(theta)
+        action = H.action(theta)
         if dimension <= _DENSE_DIMENSION:
-            energies, vectors = np.linalg.eigh(matrix.toarray())
-        else:
-            try:
-                energies, vectors = eigsh(matrix, k=2, which="SA", v0=self._start_vector(dimension, start))
-            except ArpackError as error:  # where many levels are degenerate
-                if dimension > _DENSE_AT_NEED:
-                    raise np.linalg.LinAlgError(f"the Lanczos search for two ground states failed: {error}") from None
-                energies, vectors = np.linalg.eigh(matrix.toarray())
-            order = np.argsort(energies)
-            energies, vectors = energies[order], vectors[:, order]
-        vector, energy = np.ascontiguousarray(vectors[:, 0]), float(energies[0])
-        residual = matrix @ vector - energy * vector
-        return GroundState(
-            energy,
-            StateVector(H.sites, vector),
-            H.sites,
-            energy_variance=float(np.vdot(residual, residual).real),
-            gap=float(energies[1] - energies[0]) if dimension > 1 else None,
-        )
-
-    def _start_vector(self, dimension: int, start: GroundState | None) -> NDArray:
-        """Random, or near `start`: never in an invariant subspace that might miss the ground state."""
-        vector = np.random.default_rng(self.seed).standard_normal(dimension)
-        vector /= np.linalg.norm(vector)
+            return _solved_in_full(H, action)
+        rng = np.random.default_rng(self.seed)
+        size = 2 * dimension if action.is_complex else dimension
+        starts = [rng.standard_normal(size)]
         if start is not None and isinstance(start.state, StateVector):
-            vector = start.state.vector + 1e-3 * vector
-        return vector
+            starts.insert(0, action.floats(start.state.vector))
+        for vector in starts:
+            pair = lowest_eigenpair(action, vector, _STEPS, _room(size))
+            if not pair.converged:
+                break
+            above, settled = lowest_level(action, rng.standard_normal(size), pair.vector, _STEPS)
+            if not settled:
+                break
+            if above >= pair.energy - _SAME_LEVEL * pair.norm:
+                return _state(H, action, pair, max(0.0, above - pair.energy))
+        return _nearly_degenerate(H, action, starts[-1])
+
+    def nudged_states(
+        self, H: Hamiltonian, at: Callable[[float], Theta], strengths: Sequence[float], free: GroundState
+    ) -> list[GroundState]:
+        """As `ground_state` for each, but without their gaps where the free one's is large enough.
+
+        A nudge of norm s moves no level by more than s (Weyl), so a level of energy below E_0 + gap - s is the lowest.
+        Each search begins from the polynomial in the strength that goes through all states at hand.
+        """
+        states, known, gap = [], {0.0: free.state}, free.gap or 0.0
+        unperturbed = H.coefficients(at(0.0))
+        for strength in strengths:
+            theta = at(strength)
+            norm = float(np.abs(H.coefficients(theta) - unperturbed) @ H.product_norms)
+            state = _followed(H, H.action(theta), strength, known) if 2 * norm < gap else None
+            if state is None or state.energy >= free.energy + gap - norm:
+                state = self.ground_state(H, theta, start=free)
+            known[strength] = state.state
+            states.append(state)
+        return states
 
     def perturbed_expectations(
         self, H: Hamiltonian, theta: Theta, free: GroundState, perturbation: Operator, products: tuple[Product, ...]
@@ -84,15 +102,14 @@ class ExactDiagonalization(Solver):
         state = free.state
         assert isinstance(state, StateVector)
         psi = state.vector
-        matrix, nudge = H.to_sparse(theta), sparse_matrix(perturbation, H.sites)
-        applied = nudge @ psi
+        action, applied = H.action(theta), state.applied(perturbation)
         right = np.vdot(psi, applied) * psi - applied
-        dtype = np.result_type(matrix.dtype, psi, applied)
+        dtype = np.result_type(complex if action.is_complex else float, psi, applied)
 
         def shifted(x: NDArray) -> NDArray:
-            return matrix @ x - free.energy * x + np.vdot(psi, x) * psi
+            return action(x) - (free.energy - action.constant) * x + np.vdot(psi, x) * psi
 
-        operator = LinearOperator(matrix.shape, matvec=shifted, dtype=dtype)
+        operator = LinearOperator((psi.size, psi.size), matvec=shifted, dtype=dtype)
         response, failed = cg(operator, right.astype(dtype), rtol=1e-13, maxiter=20_000)
         gap = free.gap or 0.0
         if failed or gap <= 0:
@@ -103,3 +120,55 @@ class ExactDiagonalization(Solver):
         forward = state.matrix_elements(response, products)
         backward = StateVector(H.sites, response).matrix_elements(psi, products)
         return forward + backward, float(error)
+
+
+def _room(size: int) -> int:
+    """How many vectors of some entries a Lanczos basis may hold."""
+    entries, vectors = _ROOM
+    return max(vectors, entries // size)
+
+
+def _state(H: Hamiltonian, action: Action, pair: Eigenpair, gap: float | None) -> GroundState:
+    vector = StateVector(H.sites, action.amplitudes(pair.vector))
+    return GroundState(pair.energy + action.constant, vector, H.sites, energy_variance=pair.residual**2, gap=gap)
+
+
+def _followed(H: Hamiltonian, action: Action, strength: float, known: dict[float, State]) -> GroundState | None:
+    """The lowest eigenstate in reach of the polynomial through known states, if it converges."""
+    vectors = {x: state.vector for x, state in known.items() if isinstance(state, StateVector)}
+    if 0.0 not in vectors or action.dimension <= _DENSE_DIMENSION:
+        return None
+    overlaps = {x: complex(np.vdot(vector, vectors[0.0])) for x, vector in vectors.items()}
+    near = {x: c / abs(c) for x, c in overlaps.items() if abs(c) > 0.5}  # on the branch, and the phases that agree
+    start: NDArray = np.zeros(action.dimension)
+    for x, phase in near.items():
+        weight = math.prod((strength - y) / (x - y) for y in near if y != x)
+        start = start + weight * phase * vectors[x]
+    vector = action.floats(start)
+    pair = lowest_eigenpair(action, vector, _STEPS, _room(vector.size))
+    return _state(H, action, pair, None) if pair.converged else None
+
+
+def _nearly_degenerate(H: Hamiltonian, action: Action, start: NDArray) -> GroundState:
+    """The two lowest levels together. Raises LinAlgError if there are too many beside them."""
+    operator = LinearOperator((action.dimension,) * 2, matvec=action, dtype=complex if action.is_complex else float)
+    try:
+        energies, vectors = eigsh(operator, k=2, which="SA", v0=action.amplitudes(start))
+    except ArpackError as error:  # where many levels are degenerate
+        if action.dimension > _DENSE_AT_NEED:
+            raise np.linalg.LinAlgError(f"the Lanczos search for two ground states failed: {error}") from None
+        return _solved_in_full(H, action)
+    return _lowest_of(H, action, energies, vectors)
+
+
+def _solved_in_full(H: Hamiltonian, action: Action) -> GroundState:
+    """From the full spectrum."""
+    matrix = np.array([action(unit) for unit in np.eye(action.dimension)]).T
+    return _lowest_of(H, action, *np.linalg.eigh(matrix))
+
+
+def _lowest_of(H: Hamiltonian, action: Action, energies: NDArray, vectors: NDArray) -> GroundState:
+    order = np.argsort(energies)
+    energy, vector = float(energies[order[0]]), np.ascontiguousarray(vectors[:, order[0]])
+    pair = Eigenpair(energy, action.floats(vector), float(np.linalg.norm(action(vector) - energy * vector)))
+    return _state(H, action, pair, float(energies[order[1]] - energy) if len(energies) > 1 else None)

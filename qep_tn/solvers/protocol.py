@@ -45,6 +45,14 @@ class Solver:
         """
         raise NotImplementedError
 
+    def nudged_states(
+        self, H: Hamiltonian, at: Callable[[float], Theta], strengths: Sequence[float], free: GroundState
+    ) -> list[GroundState]:
+        """The ground states of H(at(s)) for each strength s of a nudge, where `free` is that of H(at(0)); if `nudging`
+        is SOLVED.
+        """
+        return [self.ground_state(H, at(strength), start=free) for strength in strengths]
+
     def nudge_strength(self, rtol: float, scheme: str, length: int) -> float:
         """Of a nudge, relative to the energy scale: where rounding (1e-14 over the strength) and bias (its square, or
         the strength itself if one-sided) meet.
