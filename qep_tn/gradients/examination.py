@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qep_tn.gradients.trust import Certificate
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.solvers.excited import gap_above
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState
 
@@ -47,7 +48,7 @@ def by_other_states(
     other = solver.with_seed(_OTHER_SEED).ground_state(H, theta)
     resolved = max(solver.energy_error, 1e-12) * scale
     below = free.energy - other.energy
-    gap, certain = solver.gap_above(H, theta, free)
+    gap, certain = gap_above(H, theta, free, solver)
     return replace(
         certificate, full=True, lower=below if below > resolved else 0.0, gap=gap if certain else certificate.gap
     )
