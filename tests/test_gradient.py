@@ -329,3 +329,13 @@ def test_a_product_state_does_not_claim_a_gradient(rng):
     H, theta = random_three_body(7, np.random.default_rng(8))
     result = qt.gradient(H, theta, qt.Expectation(Z(0)), solver=qt.NumbaDMRG(max_bond=1))
     assert not result.trustworthy
+
+
+def test_a_response_that_vanishes_has_finite_bars():
+    H = qt.Hamiltonian(
+        qt.qubits(8), {"g_x": [-X(j) for j in range(8)], "g_zz": -sum(Z(j) * Z(j + 1) for j in range(7))}
+    )
+    result = qt.gradient(H, {"g_x": np.ones(8), "g_zz": 0.0}, qt.Expectation(X(3)), solver=qt.NumbaDMRG())
+    assert result.trustworthy
+    assert np.abs(H.flatten(result.gradient)).max() < 1e-9
+    assert np.linalg.norm(H.flatten(result.error)) < 1e-4 * result.natural_size

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chains import PHASES, random_long_range, random_three_body
 from scipy.linalg import eigh
 
 import qep_tn as qt
@@ -16,7 +15,6 @@ from qep_tn.cli import main
 from qep_tn.figures import boundary
 from qep_tn.figures import scan as maps
 from qep_tn.runs.folder import RunFolder, load
-from qep_tn.solvers.excited import first_excited
 from qep_tn.states.ground_state import SolveStatus
 
 AXES, WINDOW = ("g_x", "g_zz"), {"g_x": (0.6, 2.4), "g_zz": (0.2, 1.1)}
@@ -77,53 +75,14 @@ def test_fidelity_susceptibility_of_matrix_product_states_is_that_of_vectors():
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("family", [random_three_body, random_long_range])
-def test_gap_is_that_of_exact_diagonalization(family, rng):
-    H, theta = family(8, rng)
-    ground = qt.NumbaDMRG(cutoff=1e-6).ground_state(H, theta)
-    second = first_excited(H, theta, ground, qt.NumbaDMRG(cutoff=1e-6))
-    assert second.converged, second.message
-    assert second.energy - ground.energy == pytest.approx(
-        qt.ExactDiagonalization().ground_state(H, theta).gap, rel=1e-6
-    )
-    assert second.fidelity(ground) < 1e-9
-
-
-def test_gap_does_not_depend_on_a_constant_energy(rng):
-    H, theta = random_long_range(6, rng)  # the energy of what is projected out must not come into play
-    raised = qt.Hamiltonian(H.sites, H.parameters, fixed=40.0)
-    ground = qt.NumbaDMRG(cutoff=1e-6).ground_state(raised, theta)
-    second = first_excited(raised, theta, ground, qt.NumbaDMRG(cutoff=1e-6))
-    assert second.energy > 30
-    assert second.energy - ground.energy == pytest.approx(
-        qt.ExactDiagonalization().ground_state(H, theta).gap, rel=1e-6
-    )
-
-
-@pytest.mark.parametrize(("phase", "length"), [("paramagnet", 12), ("ferromagnet", 12)])
-def test_gap_between_parities_is_that_of_free_fermions(phase, length):
-    H = qt.models.cluster_ising(length)
-    theta = dict(zip(("g_x", "g_zz", "g_zxz"), PHASES[phase], strict=True))
-    ground = qt.NumbaDMRG(cutoff=1e-5).ground_state(H, theta)
-    second = first_excited(H, theta, ground, qt.NumbaDMRG(cutoff=1e-5))
-    assert second.converged, second.message
-    exact = qt.FreeFermion().ground_state(H, theta).gap
-    assert second.energy - ground.energy == pytest.approx(exact, abs=1e-7)  # cutoff squared, times all couplings
-
-
-def test_excited_state_that_does_not_fit_its_bond_dimension_says_so():
-    H = qt.models.cluster_ising(10)
-    theta = {"g_x": 1.0, "g_zz": 0.5, "g_zxz": 0.6}
-    ground = qt.NumbaDMRG().ground_state(H, theta)
-    second = first_excited(H, theta, ground, qt.NumbaDMRG(max_bond=2, max_sweeps=5))
-    assert not second.converged
-    assert "raise max_" in second.message
-
-
 def test_gap_is_known_to_exact_solvers_and_found_for_matrix_product_states():
     gaps = [
         scan(6, gap=True, shape=(2, 2), observables={}, solver=solver)[2]
-        for solver in (qt.ExactDiagonalization(), qt.FreeFermion(), qt.NumbaDMRG(cutoff=1e-6))
+        for solver in (
+            qt.ExactDiagonalization(),
+            qt.FreeFermion(),
+            *(S(cutoff=1e-6) for S in (qt.NumbaDMRG, qt.QuimbDMRG)),
+        )
     ]
     with ThreadPoolExecutor(2) as threads:
         gaps.append(
@@ -185,10 +144,12 @@ def test_resumed_scan_ends_as_the_uninterrupted_one_to_the_last_bit(tmp_path, mo
 
 
 def test_a_gap_that_did_not_converge_counts_in_the_summary(tmp_path, monkeypatch):
-    def unconverged(*arguments):
-        return replace(first_excited(*arguments), status=SolveStatus.NO_EIGENSTATE)
+    solved = qt.NumbaDMRG.excited_state
 
-    monkeypatch.setattr("qep_tn.solvers.excited.first_excited", unconverged)
+    def unconverged(*arguments):
+        return replace(solved(*arguments), status=SolveStatus.NO_EIGENSTATE)
+
+    monkeypatch.setattr(qt.NumbaDMRG, "excited_state", unconverged)
     run = RunFolder.create(tmp_path / "run")
     _, _, found = scan(6, gap=True, shape=(2, 2), observables={}, solver=qt.NumbaDMRG(), run=run)
     run.close()

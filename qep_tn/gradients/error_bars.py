@@ -13,6 +13,9 @@ from qep_tn.gradients.nudge import Level, Nudge
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.states.ground_state import expectations
 
+_MARGIN = 1.3  # of bars over what bias and truncation are estimated to be
+_LEAST_RATIO, _LARGEST_RATIO = 0.1, 0.7  # of the truncation of two levels that are compared
+
 
 def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> NDArray:
     """An error for each component of the fine level's gradient, from its difference to the coarse level's.
@@ -58,7 +61,11 @@ def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> 
 
 
 def _remaining(fine: Level, coarse: Level) -> float:
-    """What of the difference of two levels is left of the fine one's truncation."""
+    """What of the difference of two levels is left of the fine one's truncation; most where a limit of the bonds tells
+    them apart.
+    """
+    if fine.limited:
+        return _LARGEST_RATIO / (1 - _LARGEST_RATIO)
     ratio = fine.free.energy_variance / max(coarse.free.energy_variance, 1e-300)
     ratio = min(max(ratio, _LEAST_RATIO), _LARGEST_RATIO)
     return ratio / (1 - ratio)
@@ -85,10 +92,6 @@ def signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDA
     signals = [loss.error_signal(values + s * uncertainty) for s in (-1, 0, 1)]
     spread = max(float(np.linalg.norm(signal - nudge.signal)) for signal in signals)
     return np.abs(level.gradient) * spread / float(np.linalg.norm(nudge.signal))
-
-
-_MARGIN = 1.3
-_LEAST_RATIO, _LARGEST_RATIO = 0.1, 0.7
 
 
 @lru_cache(maxsize=8)

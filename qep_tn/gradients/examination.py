@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from qep_tn.gradients.trust import Certificate
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.solvers.excited import gap_above
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState
 
 _EXACT_DIMENSION = 2**12  # up to which exact diagonalization takes no longer than a gradient by DMRG
 _OTHER_SEED = 7919
-_NOTHING = 1e-9  # of a gradient's natural size
+NOTHING = 1e-9  # of a gradient's natural size
 
 
 def small_enough(H: Hamiltonian) -> bool:
@@ -25,18 +24,17 @@ def small_enough(H: Hamiltonian) -> bool:
 
 
 def against_exact(
-    certificate: Certificate, found: tuple[NDArray, NDArray], exact: tuple[NDArray, NDArray], known: Certificate,
-    natural: float,
-) -> Certificate:  # fmt: skip
-    """The certificate with what exact diagonalization has to say: the gap, and its gradient.
+    certificate: Certificate, known: Certificate, difference: NDArray, claimed: float, above: float
+) -> Certificate:
+    """The certificate with what exact diagonalization has to say: the lowest energy, the gap, and its gradient.
 
-    found, exact: the gradients with their errors. known: the exact one's certificate. natural: size of a gradient.
+    known: the exact gradient's certificate. difference: of both gradients. claimed: norm of their errors, and of what
+    counts as nothing. above: how far the free state's energy lies above the exact one.
     """
-    distance = float(np.linalg.norm(found[0] - exact[0]))
-    claimed = float(np.linalg.norm(found[1]) + np.linalg.norm(exact[1])) + _NOTHING * natural
     return replace(
-        certificate, full=True, gap=known.gap, degenerate=known.degenerate or known.overlap < certificate.overlap / 2,
-        exact_distance=distance / claimed,
+        certificate, full=True, gap=known.gap, lower=max(above, 0.0),
+        degenerate=known.degenerate or known.overlap < certificate.overlap / 2,
+        exact_distance=float(np.linalg.norm(difference)) / claimed,
     )  # fmt: skip
 
 
@@ -48,7 +46,7 @@ def by_other_states(
     other = solver.with_seed(_OTHER_SEED).ground_state(H, theta)
     resolved = max(solver.energy_error, 1e-12) * scale
     below = free.energy - other.energy
-    gap, certain = gap_above(H, theta, free, solver)
+    gap, certain = solver.gap_above(H, theta, free)
     return replace(
         certificate, full=True, lower=below if below > resolved else 0.0, gap=gap if certain else certificate.gap
     )

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.gradients.error_bars import error_estimate, signal_error
-from qep_tn.gradients.examination import against_exact, by_other_states, small_enough
+from qep_tn.gradients.examination import NOTHING, against_exact, by_other_states, small_enough
 from qep_tn.gradients.losses import Expectation, Loss
 from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_levels, with_lowest_states
 from qep_tn.gradients.trust import Certificate, Trust, verdict
@@ -171,8 +171,14 @@ def _fully_certified(result: Gradient, H: Hamiltonian, theta: Theta, loss: Loss,
     elif small_enough(H):
         rtol = result.certificate.rtol
         exact = silent_gradient(H, theta, loss, ExactDiagonalization(), rtol, "auto", "symmetric", None)
-        found, known = ((H.flatten(g.gradient), H.flatten(g.error)) for g in (result, exact))
-        certificate = against_exact(result.certificate, found, known, exact.certificate, result.natural_size)
+        bars = [np.concatenate([np.ravel(e) for e in g.error.values()]) for g in (result, exact)]
+        certificate = against_exact(
+            result.certificate,
+            exact.certificate,
+            difference=H.flatten(result.gradient) - H.flatten(exact.gradient),
+            claimed=float(sum(np.linalg.norm(e) for e in bars)) + NOTHING * result.natural_size,
+            above=result.free.energy - exact.free.energy,
+        )
     else:
         certificate = by_other_states(result.certificate, H, theta, solver, result.free)
     status, message = verdict(certificate)

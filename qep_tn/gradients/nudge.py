@@ -76,6 +76,7 @@ class Level:
     curvature: over the couplings, the gradient's bias over beta^order, as two nudges on a coarser manifold tell it.
     reach: how many sites beyond the nudge had room for the response. room: the sum of the bond dimensions there; 0 if
         they could not be larger, or are not what tells two levels apart.
+    limited: whether a bond dimension is at its limit.
     assemble: makes the nudged ground states; not before they are asked for, for that can cost more than to find them.
     certify: computes the residual of the response, see `qep_tn.gradients.residual`; none for states without a manifold.
     noise: of the gradient's components. left_out: over the couplings, a bound on what the gradient leaves out.
@@ -95,6 +96,7 @@ class Level:
     curvature: NDArray | None = None
     reach: int = 0
     room: int = 0
+    limited: bool = False
     left_out: NDArray | float = 0.0
 
     def tells_from(self, coarser: Level) -> bool:

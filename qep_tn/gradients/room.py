@@ -12,8 +12,16 @@ import numpy as np
 from qep_tn.gradients.nudge import Nudge
 from qep_tn.gradients.operator_bases import with_operator
 from qep_tn.hamiltonians.operators import local_strength
-from qep_tn.kernels import BlockMPO, Chain, compile_kernels, cut_window, load_chain, move_centre, widen_bonds
-from qep_tn.solvers.numba_dmrg import bond_limits
+from qep_tn.kernels import (
+    BlockMPO,
+    Chain,
+    bond_limits,
+    compile_kernels,
+    cut_window,
+    load_chain,
+    move_centre,
+    widen_bonds,
+)
 from qep_tn.states.ground_state import GroundState
 
 FIRST_ROOM = 48  # sites on either side of the nudge

@@ -9,7 +9,7 @@ from typing import NamedTuple
 _SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
 # Largest residual of a response that is trusted: `python -m benchmarks.certificate` has those of right and wrong ones.
 # What a response leaves out changes a gradient by its square, so it may be as large as the root of what is asked for.
-LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT = 0.02, 3.0
+LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT, _AT_MOST = 0.02, 3.0, 0.3
 _RIGHT = 5.0  # distance to an exact gradient, in units of the errors of both, that lets the claim stand
 
 
@@ -48,7 +48,8 @@ class Certificate:
     gap: to the first excited state; None where it is not known. nudge: the nudge's size, in the same unit of energy.
     degenerate: whether the ground state is known to be.
     full: whether what follows was asked for.
-    lower: how far below the free state's energy an independent start ended; None where none was made.
+    lower: how far below the free state's energy an independent start ended, or lies the exact one; None where neither
+        was made.
     exact_distance: norm of the difference to the gradient by exact diagonalization, over that of both claimed errors;
         None where the system is too large, or the gradient exact itself.
     """
@@ -105,12 +106,12 @@ def verdict(c: Certificate) -> Verdict:
         )
     if c.unconverged:
         return Verdict(Trust.NOT_CONVERGED, f"a ground state did not converge: {c.unconverged}")
-    if c.lower is not None and c.lower > 0:
+    if c.lower and c.exact_distance is None:
         return Verdict(
             Trust.LOWER_STATE,
             f"an independent start found an energy lower by {c.lower:.1g}; start from there, or try other seeds",
         )
-    if c.residual > max(LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT * c.rtol**0.5):
+    if c.residual > max(LARGEST_RESIDUAL, min(_RESIDUAL_OVER_ROOT * c.rtol**0.5, _AT_MOST)):
         return Verdict(
             Trust.RESIDUAL,
             f"the response leaves a residual of {c.residual:.1g} of the nudge over the whole chain: the bonds do "

@@ -49,7 +49,8 @@ _ROUNDING = 1e-15  # in an expectation value
 # 1.5 where a weakly coupled site responds
 _BIAS_OVER_WEIGHT = 3
 _OTHER_NUDGE = 2.0  # of the first manifold, over the one that counts: their difference is three times the latter's bias
-_FINER_CUTOFFS = 3
+_FINER_CUTOFFS = 3  # tried, one after another, for one that makes the free state finer
+_FAINTEST_NUDGE = 1e-4  # over the strong one: rounding of 1e-15 in an expectation value is then 1e-10 of the response
 _BIAS = 0.25  # of the relative error asked for: what remains of the nudge's bias
 _FAINTEST_TOLD = 2e-9  # component, relative to the largest: of 128 sites, what is fainter is lost at any rtol
 _UNDETERMINED = 4.0  # amplitude of the response that truncation leaves undetermined, in units of that share squared
@@ -105,7 +106,7 @@ class WindowedManifold:
         """The level of this manifold; the first one's has two nudges, which differ by the bias of each."""
         if self.curvature is not None:
             return replace(self._level(self._room, self.beta), curvature=self.curvature)
-        beta = min(self.beta, self._proportional) if self.adapt else self.beta
+        beta = max(min(self.beta, self._proportional), self._faintest) if self.adapt else self.beta
         other, level = (self._level(self._room, strength) for strength in (_OTHER_NUDGE * beta, beta))
         difference = (other.gradient - level.gradient) / (other.beta**level.order - level.beta**level.order)
         return replace(level, curvature=difference)
@@ -139,7 +140,12 @@ class WindowedManifold:
         assert level.curvature is not None
         bias = float(np.linalg.norm(level.curvature)) * level.beta**level.order
         allowed = _BIAS * self.rtol * float(np.linalg.norm(level.gradient))
-        return level.beta * float(np.clip(self._root(allowed / max(bias, 1e-300)), 0.1, 3.0))
+        return max(level.beta * float(np.clip(self._root(allowed / max(bias, 1e-300)), 0.1, 3.0)), self._faintest)
+
+    @property
+    def _faintest(self) -> float:
+        """The weakest nudge: the response to a weaker one drowns in rounding."""
+        return (_FAINTEST_NUDGE if self.scheme == "symmetric" else 0.1 * _FAINTEST_NUDGE) * self.strong
 
     def second_values(self, fine: Level, coarse: Level) -> NDArray:
         """<O_m> without nudge, extrapolated from the free states of two levels."""
@@ -234,11 +240,12 @@ class WindowedManifold:
             message=message,
             settled=settled,
             noise=Noise(_ROUNDING, min(_FAINTEST_TOLD, 0.02 * self.rtol), _UNDETERMINED * self._chain.share**2),
-            last_change=np.abs(gradient - previous),
+            last_change=np.abs(gradient - previous) if norm > 0 else 0.0,
             assemble=lambda: states()[:nudged],
             certify=lambda: response_residual(self.nudge, states()[:2], strengths[:2]),
             reach=max(lowest - room.first, room.last - highest),
             room=room.size,
+            limited=self.limited,
             left_out=np.asarray(abs(H.coupling_matrix) @ self._beyond(quotient, edge, first, last)),
         )
         return level, edge

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import NDArray
 from tenpy.models.lattice import TrivialLattice
 from tenpy.models.model import MPOModel
@@ -12,14 +11,13 @@ from tenpy.networks.mpo import MPO as TenpyMPO  # noqa: N811
 from tenpy.networks.site import Site as TenpySite
 
 
-def tenpy_model(sites: list[TenpySite], tensors: Sequence[NDArray], shift: float = 0.0) -> MPOModel:
-    """An MPO - shift as a TeNPy model with open boundaries, its local bases in our order.
+def tenpy_model(sites: list[TenpySite], tensors: Sequence[NDArray]) -> MPOModel:
+    """An MPO as a TeNPy model with open boundaries, its local bases in our order.
 
     tensors: (left, right, out, in). sites: as `qep_tn.hamiltonians.tenpy_sites` makes them.
     """
     length = len(sites)
     turned = [w.transpose(2, 3, 0, 1) for w in tensors]  # -> p p* wL wR
-    turned[0][:, :, 0, 0 if length == 1 else 1] -= shift * np.eye(len(turned[0]))
     mpo = TenpyMPO.from_Wflat(
         sites, turned, IdL=[0] * length + [None], IdR=[None] + [1] * (length - 1) + [0], unit_cell_width=length
     )

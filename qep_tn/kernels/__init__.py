@@ -1,12 +1,13 @@
 """Compiled contractions and DMRG sweeps: arrays in, arrays out."""
 
-from qep_tn.kernels.chain import Chain, load_chain, packed_tensors
+from qep_tn.kernels.chain import Chain, bond_limits, load_chain, packed_tensors
 from qep_tn.kernels.effective import BlockMPO
 from qep_tn.kernels.expectations import evaluate
-from qep_tn.kernels.first_call import compile_kernels
+from qep_tn.kernels.first_call import compile_for_excited_states, compile_kernels
 from qep_tn.kernels.halves import SplitOperator, apply_halves
 from qep_tn.kernels.krylov import apply_sparse, next_lanczos_vector
 from qep_tn.kernels.mean_field import MeanField, anneal, sort_factors
+from qep_tn.kernels.orthogonal import load_lower, orthogonal_sweep
 from qep_tn.kernels.packing import PackedMPS, pack
 from qep_tn.kernels.pairs import correlations
 from qep_tn.kernels.plans import ExpectationPlan, compile_products
@@ -24,6 +25,8 @@ __all__ = [
     "anneal",
     "apply_halves",
     "apply_sparse",
+    "bond_limits",
+    "compile_for_excited_states",
     "compile_kernels",
     "compile_products",
     "correlations",
@@ -31,9 +34,11 @@ __all__ = [
     "energy",
     "evaluate",
     "load_chain",
+    "load_lower",
     "move_centre",
     "next_lanczos_vector",
     "one_site_pass",
+    "orthogonal_sweep",
     "overlap",
     "pack",
     "packed_tensors",

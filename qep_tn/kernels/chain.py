@@ -31,6 +31,19 @@ class Chain(NamedTuple):
     dims: np.ndarray
 
 
+def bond_limits(dims: np.ndarray, max_bond: int) -> np.ndarray:
+    """The largest bond dimension that an exact state of these sites needs, or max_bond, on each of L + 1 bonds."""
+    limits = np.full(len(dims) + 1, max_bond, np.int64)
+    for side in (range(len(dims)), range(len(dims), 0, -1)):
+        size = 1
+        for bond in side:
+            limits[bond] = min(limits[bond], size)
+            if size > max_bond:
+                break
+            size *= dims[bond] if side.step > 0 else dims[bond - 1]
+    return limits
+
+
 @compiled
 def empty_chain(dims, limits, operator_bonds, like):
     """A chain with room for bonds up to `limits`; memory is taken only where it is written. `like` gives the dtype."""

@@ -20,7 +20,7 @@ import llvmlite.binding  # type: ignore[import-untyped]
 from numba import types
 from tqdm import tqdm
 
-from qep_tn.kernels import chain, effective, expectations, lanczos, plans, response, sweeps, variance
+from qep_tn.kernels import chain, effective, expectations, lanczos, orthogonal, plans, response, sweeps, variance
 from qep_tn.kernels.compilation import FOLDER, SETTINGS, compile_for
 from qep_tn.kernels.packing import PackedMPS
 
@@ -46,11 +46,10 @@ def stages(entries: types.Type) -> list[list[tuple[Callable, tuple, int]]]:
     whole, real = types.int64, types.float64
     numbers, wholes, table = entries[::1], whole[::1], whole[:, ::1]
     matrix, tensor = entries[:, ::1], entries[:, :, ::1]
-    at_work = types.NamedTuple((numbers, wholes, numbers, wholes, wholes, wholes, wholes), chain.Chain)
-    mpo = types.NamedTuple((table, numbers, wholes, wholes), effective.BlockMPO)
+    at_work, mpo = _chain_and_mpo(entries)
     mps = types.NamedTuple((numbers, wholes, wholes, wholes), PackedMPS)
     plan = types.NamedTuple((wholes, numbers, wholes, wholes, wholes, table, wholes), plans.ExpectationPlan)
-    local = (table, numbers, tensor, tensor, tensor, matrix, numbers, whole, real, real)
+    local = (table, numbers, tensor, tensor, tensor, matrix, matrix, numbers, whole, real, real)
     split = (at_work, whole, tensor, matrix, real, real, whole)
     sweep = (at_work, mpo, real, whole, whole, real, real, real, whole)
     widen = (at_work, mpo, whole, numbers, whole, whole, real, real, whole, whole, real, real, whole)
@@ -82,6 +81,43 @@ def stages(entries: types.Type) -> list[list[tuple[Callable, tuple, int]]]:
             (chain.packed_tensors, (at_work,), _OUTER),
         ],
     ]
+
+
+def stage_of_excited_states(entries: types.Type) -> list[tuple[Callable, tuple, int]]:
+    """As a stage of `stages`, and after them: what excited states need besides."""
+    whole, real = types.int64, types.float64
+    numbers, table = entries[::1], whole[:, ::1]
+    at_work, mpo = _chain_and_mpo(entries)
+    lower = types.NamedTuple((numbers, table, numbers, table, table), orthogonal.LowerStates)
+    return [
+        (orthogonal.project_lower, (lower, at_work, whole, entries[:, ::1]), _INNER),
+        (orthogonal.load_overlaps, (lower, at_work), _OUTER),
+        (
+            orthogonal.orthogonal_sweep,
+            (at_work, mpo, lower, real, real, whole, whole, real, real, real, whole),
+            _OUTER,
+        ),
+    ]
+
+
+def _chain_and_mpo(entries: types.Type) -> tuple[types.Type, types.Type]:
+    """The types of a `Chain` and a `BlockMPO`."""
+    whole = types.int64
+    numbers, wholes, table = entries[::1], whole[::1], whole[:, ::1]
+    return (
+        types.NamedTuple((numbers, wholes, numbers, wholes, wholes, wholes, wholes), chain.Chain),
+        types.NamedTuple((table, numbers, wholes, wholes), effective.BlockMPO),
+    )
+
+
+@cache
+def compile_for_excited_states(entries: str) -> None:
+    """Compile what excited states of "float64" or "complex128" tensors need, if that was not done on this machine."""
+    compile_kernels(entries)
+    if FOLDER is None or SETTINGS.DISABLE_JIT:
+        return
+    for kernel in stage_of_excited_states(getattr(types, entries)):
+        compile_for(*kernel)
 
 
 @cache

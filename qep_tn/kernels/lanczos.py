@@ -7,9 +7,10 @@ from qep_tn.kernels.effective import apply_effective
 
 
 @compiled
-def lowest_eigenvector(blocks, values, left, right, x, krylov, scratch, vectors, tolerance, reduction):
+def lowest_eigenvector(blocks, values, left, right, x, lifted, krylov, scratch, vectors, tolerance, reduction):
     """Improve x, normalised, towards the lowest eigenvector of H_eff by Lanczos iteration; x is overwritten.
 
+    lifted: (any number, x.size) vectors v; v v^H is added to H_eff for each.
     krylov: (more than `vectors`, at least x.size) room for the Krylov vectors.
     vectors: most Krylov vectors. Stops when the residual's norm is below `tolerance`, or below `reduction` times the
         first one.
@@ -28,6 +29,8 @@ def lowest_eigenvector(blocks, values, left, right, x, krylov, scratch, vectors,
         apply_effective(
             blocks, values, left, right, basis[k].reshape(x.shape), new.reshape(x.shape), scratch
         )  # fmt: skip
+        for n in range(lifted.shape[0]):
+            new += np.vdot(lifted[n], basis[k]) * lifted[n]
         diagonal[k] = np.vdot(basis[k], new).real
         for _ in range(2):
             overlaps = np.conj(np.dot(basis[: k + 1], np.conj(new)))

@@ -66,7 +66,7 @@ def widen_bonds(
                 nudged += np.dot(first.reshape(rows, bond), second.reshape(bond, columns)).reshape(theta.shape)
             nudged /= np.sqrt(np.vdot(nudged.reshape(theta.size), nudged.reshape(theta.size)).real)
             lowest_eigenvector(
-                blocks, values, left, right, nudged, krylov, scratch, vectors, tolerance, 1e-3
+                blocks, values, left, right, nudged, krylov[:0], krylov, scratch, vectors, tolerance, 1e-3
             )  # fmt: skip
             nudged -= np.vdot(theta.reshape(theta.size), nudged.reshape(theta.size)) * theta
             response = nudged.reshape(rows, columns)

@@ -45,7 +45,7 @@ def two_site_sweep(chain, mpo, cutoff, max_bond, vectors, tolerance, reduction, 
         blocks, values = merged_blocks(mpo, site, chain.dims[site + 1])
         left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 2)
         before, energy, first = lowest_eigenvector(
-            blocks, values, left, right, theta, krylov, scratch, vectors, tolerance, reduction
+            blocks, values, left, right, theta, krylov[:0], krylov, scratch, vectors, tolerance, reduction
         )  # fmt: skip
         residual = max(residual, first)
         if step == 0:
@@ -85,7 +85,8 @@ def one_site_pass(chain, mpo, centre, end, vectors, tolerance, reduction):
         values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
         left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 1)
         _, energy, _ = lowest_eigenvector(
-            blocks, values, left, right, tensor_of(chain, site), krylov, scratch, vectors, tolerance, reduction
+            blocks, values, left, right, tensor_of(chain, site), krylov[:0], krylov, scratch, vectors, tolerance,
+            reduction,
         )  # fmt: skip
         if site != end:
             shift_centre(chain, mpo, site, direction, scratch)

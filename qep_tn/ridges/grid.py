@@ -15,7 +15,6 @@ from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.ridges.extension import refusal
-from qep_tn.solvers.excited import gap_above
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState, expectations
 from qep_tn.states.saved import as_saved
@@ -231,7 +230,8 @@ class Scan:
 def _gap_at(point: _Point) -> tuple[tuple[float, bool], float]:
     """The gap, whether it converged, and the seconds that it took."""
     began = time.perf_counter()
-    return gap_above(*point), time.perf_counter() - began
+    H, theta, state, solver = point
+    return solver.gap_above(H, theta, state), time.perf_counter() - began
 
 
 def _same(one: NDArray, other: NDArray) -> bool:

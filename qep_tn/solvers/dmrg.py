@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.mpo import energy_and_variance
-from qep_tn.solvers.product_starts import ProductStarts, product_starts, rests_in_product_states
+from qep_tn.solvers.convergence import left_to_fall, status_of, variance_is_small
+from qep_tn.solvers.excited import OrthogonalSearch
+from qep_tn.solvers.product_starts import (
+    ProductStarts,
+    local_field_vectors,
+    product_starts,
+    rests_in_product_states,
+)
 from qep_tn.solvers.protocol import Nudging, Solver
 from qep_tn.states.ground_state import GroundState, SolveStatus
 from qep_tn.states.mps import MPS
@@ -55,6 +61,7 @@ class DMRGSettings(Solver):
     energy_tolerance: float = 1e-13
     max_sweeps: int = 60
     seed: int = 0
+    has_excited_states: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.max_bond, int) or self.max_bond < 1:
@@ -75,6 +82,15 @@ class DMRGSettings(Solver):
         a cutoff of rtol/1000 and a nudge of rtol/2, so the response shows to 1 % of rtol with rtol^2 / 200.
         """
         return float(np.clip(5e3 * self.schmidt_cutoff**2, 1e-12, 1e-5))
+
+    def excited_state(
+        self, H: Hamiltonian, theta: Theta, below: Sequence[GroundState], start: GroundState | None = None
+    ) -> GroundState:
+        """The lowest state orthogonal to those `below`, by compiled sweeps, whichever library found these."""
+        search = OrthogonalSearch(
+            self.max_bond, self.schmidt_cutoff, self.energy_tolerance, self.max_sweeps, self.seed, self.map
+        )
+        return search.lowest(H, theta, below, start)
 
     def with_cutoff(self, cutoff: float) -> Self:
         """The same settings with this cutoff, unless the user chose one."""
@@ -258,37 +274,3 @@ class LibraryDMRG(DMRGSettings):
         return GroundState(
             energy, state, H.sites, variance, truncation, tuple(state.bond_dimensions), sweeps, status, message
         )
-
-
-def status_of(converged: bool, doubt: str) -> SolveStatus:
-    """Of a search whose energy has come to rest or not, and why there may be a lower state yet."""
-    if not converged:
-        return SolveStatus.STILL_FALLING
-    return SolveStatus.LOWER_MAY_EXIST if doubt else SolveStatus.CONVERGED
-
-
-def left_to_fall(energies: list[float]) -> float:
-    """How far a sequence of energies has still to fall, were it geometric; infinite for fewer than two."""
-    if len(energies) < 2:
-        return np.inf
-    change = abs(energies[-1] - energies[-2])
-    ratio = 0.5 if len(energies) < 3 else change / max(abs(energies[-2] - energies[-3]), 1e-300)
-    ratio = float(np.clip(ratio, 0.05, 0.75))
-    return change * ratio / (1 - ratio)
-
-
-def variance_is_small(coefficients: NDArray, variance: float, discarded: float, limit: float = 1e4) -> bool:
-    """Whether truncation, by this discarded weight, explains the energy variance; if not, the sweeps came to rest
-    before the minimum. coefficients: of all products in H.
-    """
-    return variance <= limit * max(discarded, 1e-16) * float((np.abs(coefficients) ** 2).sum())
-
-
-def local_field_vectors(H: Hamiltonian, theta: Theta, dtype: type) -> list[NDArray]:
-    """The ground state of each site's one-site terms alone."""
-    local = [np.zeros((site.dimension,) * 2, complex) for site in H.sites]
-    for product, coefficient in zip(H.products, H.coefficients(theta), strict=True):
-        if len(product) == 1:
-            ((site, names),) = product
-            local[site] += coefficient * H.sites[site].matrix(names)
-    return [np.linalg.eigh(m if dtype is complex else m.real)[1][:, 0] for m in local]

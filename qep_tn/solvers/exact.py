@@ -36,6 +36,7 @@ class ExactDiagonalization(Solver):
 
     seed: int = 0
     linear_response: ClassVar[bool] = True
+    has_excited_states: ClassVar[bool] = True
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """The ground state and the gap above it; `start` only speeds the search up.
@@ -89,6 +90,37 @@ class ExactDiagonalization(Solver):
             known[strength] = state.state
             states.append(state)
         return states
+
+    def excited_state(
+        self, H: Hamiltonian, theta: Theta, below: Sequence[GroundState], start: GroundState | None = None
+    ) -> GroundState:
+        """The lowest eigenvector of H with the states `below` lifted above the spectrum; `start` only speeds it up.
+
+        Raises ValueError if these are as many as there are.
+        """
+        dimension = math.prod(site.dimension for site in H.sites)
+        if len(below) >= dimension:
+            raise ValueError(f"no state is above {len(below)} others: these sites have {dimension}")
+        matrix = H.to_sparse(theta)
+        lifted = np.array([state.state.vector for state in below if isinstance(state.state, StateVector)])
+        height = 2 * float(np.abs(H.coefficients(theta)).sum()) + 1.0
+
+        def apply(x: NDArray) -> NDArray:
+            return matrix @ x + height * (lifted.T @ (lifted.conj() @ x))
+
+        if dimension <= _DENSE_DIMENSION:
+            vector = np.linalg.eigh(apply(np.eye(dimension)))[1][:, 0]
+        else:
+            operator = LinearOperator(matrix.shape, matvec=apply, dtype=np.result_type(matrix.dtype, lifted))
+            guess = np.random.default_rng(self.seed).standard_normal(dimension)
+            if start is not None and isinstance(start.state, StateVector):
+                guess = start.state.vector + 1e-3 * guess / np.linalg.norm(guess)
+            vector = eigsh(operator, k=1, which="SA", v0=guess)[1][:, 0]
+        energy = float(np.vdot(vector, matrix @ vector).real)
+        residual = matrix @ vector - energy * vector
+        return GroundState(
+            energy, StateVector(H.sites, vector), H.sites, energy_variance=float(np.vdot(residual, residual).real)
+        )
 
     def perturbed_expectations(
         self, H: Hamiltonian, theta: Theta, free: GroundState, perturbation: Operator, products: tuple[Product, ...]

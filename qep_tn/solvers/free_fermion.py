@@ -8,7 +8,9 @@ it is H = -sum_jk m_jk i b_j a_k, and with m = U S V^T the ground energy is -sum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -37,6 +39,7 @@ class FreeFermion(Solver):
     nudging: ClassVar[Nudging] = Nudging.ANALYTIC
     linear_response: ClassVar[bool] = True
     has_overlaps: ClassVar[bool] = False
+    has_excited_states: ClassVar[bool] = True
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """The exact ground state; `start` is not needed. `gap` is 2 min S, zero where modes are degenerate.
@@ -54,6 +57,19 @@ class FreeFermion(Solver):
             float(energy), MajoranaState((u, s, vt)), H.sites, energy_variance=0.0, gap=float(2 * s.min())
         )
 
+    def excited_state(
+        self, H: Hamiltonian, theta: Theta, below: Sequence[GroundState], start: GroundState | None = None
+    ) -> GroundState:
+        """The exact level after as many as are `below`: modes of energies 2 S are filled, by the next larger sum."""
+        ground = self.ground_state(H, theta)
+        assert isinstance(ground.state, MajoranaState)
+        u, s, vt = ground.state.pairs
+        filled = _next_sum(s[::-1], len(below))
+        signs = np.ones(len(s))
+        signs[[len(s) - 1 - mode for mode in filled]] = -1
+        energy = ground.energy + float(s @ (1 - signs))
+        return replace(ground, energy=energy, state=MajoranaState((u * signs, s * signs, vt)), gap=None)
+
     def gradient_of_expectations(
         self, H: Hamiltonian, free: GroundState, products: tuple[Product, ...], weights: NDArray
     ) -> NDArray:
@@ -69,6 +85,24 @@ class FreeFermion(Solver):
             by_product[p] = -sign * by_m[row, column]
         _, matrix = expand(H.couplings)
         return np.asarray((matrix @ by_product[: matrix.shape[1]]).real)
+
+
+def _next_sum(terms: NDArray, number: int) -> tuple[int, ...]:
+    """Which terms, ascending and none negative, make the sum after so many smaller ones; the empty sum is the first.
+
+    Raises ValueError if there are no more.
+    """
+    sums: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    for _ in range(number):
+        total, chosen = heapq.heappop(sums)
+        after = chosen[-1] + 1 if chosen else 0
+        if after < len(terms):  # every other choice comes from one smaller: one more term, or the last one moved on
+            heapq.heappush(sums, (total + terms[after], (*chosen, after)))
+            if chosen:
+                heapq.heappush(sums, (total + terms[after] - terms[after - 1], (*chosen[:-1], after)))
+        if not sums:
+            raise ValueError(f"no state is above {number} others: these sites have {2 ** len(terms)}")
+    return sums[0][1]
 
 
 @lru_cache(maxsize=16)

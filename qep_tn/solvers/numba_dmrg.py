@@ -17,14 +17,21 @@ from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
+    bond_limits,
     compile_kernels,
     load_chain,
     one_site_pass,
     packed_tensors,
     two_site_sweep,
 )
-from qep_tn.solvers.dmrg import DMRGSettings, left_to_fall, local_field_vectors, status_of, variance_is_small
-from qep_tn.solvers.product_starts import product_starts, reach_of_correlations, rests_in_product_states
+from qep_tn.solvers.convergence import left_to_fall, status_of, variance_is_small
+from qep_tn.solvers.dmrg import DMRGSettings
+from qep_tn.solvers.product_starts import (
+    local_field_vectors,
+    product_starts,
+    reach_of_correlations,
+    rests_in_product_states,
+)
 from qep_tn.solvers.protocol import Nudging, T
 from qep_tn.states.ground_state import GroundState, SolveStatus
 from qep_tn.states.mps import MPS
@@ -341,16 +348,3 @@ def lowest_of(search: _Search, rivals: list[_Search]) -> _Search:
 def slowly_falling(energies: list[float]) -> bool:
     """Whether the last sweep changed the energy by more than half as much as the one before."""
     return len(energies) > 2 and abs(energies[-1] - energies[-2]) > 0.5 * abs(energies[-2] - energies[-3])
-
-
-def bond_limits(dims: NDArray, max_bond: int) -> NDArray:
-    """The largest bond dimension that an exact state of these sites needs, or max_bond, on each of L + 1 bonds."""
-    limits = np.full(len(dims) + 1, max_bond, np.int64)
-    for side in (range(len(dims)), range(len(dims), 0, -1)):
-        size = 1
-        for bond in side:
-            limits[bond] = min(limits[bond], size)
-            if size > max_bond:
-                break
-            size *= dims[bond] if side.step > 0 else dims[bond - 1]
-    return limits

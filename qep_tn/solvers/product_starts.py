@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.kernels import MeanField, anneal
 from qep_tn.solvers.configurations import basis_of, fits_in_a_table, lowest_configurations
@@ -109,6 +109,16 @@ def reach_of_correlations(energies: NDArray, correlated: float, resolution: floa
     are taken to lower the energy by at most _REACH times as much more.
     """
     return int((energies <= energies[0] + _REACH * max(energies[0] - correlated, 0.0) + resolution).sum())
+
+
+def local_field_vectors(H: Hamiltonian, theta: Theta, dtype: type) -> list[NDArray]:
+    """The ground state of each site's one-site terms alone."""
+    local = [np.zeros((site.dimension,) * 2, complex) for site in H.sites]
+    for product, coefficient in zip(H.products, H.coefficients(theta), strict=True):
+        if len(product) == 1:
+            ((site, names),) = product
+            local[site] += coefficient * H.sites[site].matrix(names)
+    return [np.linalg.eigh(m if dtype is complex else m.real)[1][:, 0] for m in local]
 
 
 def product_mps(sites: Sites, vectors: NDArray, dtype: type) -> MPS:

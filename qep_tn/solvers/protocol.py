@@ -7,6 +7,7 @@ from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
@@ -31,12 +32,13 @@ class Solver:
     What follows the verb has defaults for an exact solver of small systems; others say here what they can do.
 
     nudging: see `Nudging`. linear_response: whether a gradient may be had in the limit of no nudge.
-    has_overlaps: whether its states have overlaps and an entropy.
+    has_overlaps: whether its states have overlaps and an entropy. has_excited_states: whether `excited_state` is there.
     """
 
     nudging: ClassVar[Nudging] = Nudging.SOLVED
     linear_response: ClassVar[bool] = False
     has_overlaps: ClassVar[bool] = True
+    has_excited_states: ClassVar[bool] = False
 
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """The ground state of H(theta). `start`, of the same sites, is where the search begins.
@@ -52,6 +54,25 @@ class Solver:
         is SOLVED.
         """
         return [self.ground_state(H, at(strength), start=free) for strength in strengths]
+
+    def excited_state(
+        self, H: Hamiltonian, theta: Theta, below: Sequence[GroundState], start: GroundState | None = None
+    ) -> GroundState:
+        """The lowest eigenstate of H(theta) orthogonal to those `below`, the ground state first; if
+        `has_excited_states`. `start`, of the same sites, is where the search begins.
+
+        Raises ValueError for states below that the solver cannot take, or where there is none above.
+        """
+        raise NotImplementedError
+
+    def gap_above(self, H: Hamiltonian, theta: Theta, ground: GroundState) -> tuple[float, bool]:
+        """The gap above a ground state, and whether both levels converged; NaN where the solver cannot tell."""
+        if ground.gap is not None:
+            return ground.gap, ground.converged
+        if not self.has_excited_states:
+            return np.nan, False
+        second = self.excited_state(H, theta, [ground])
+        return second.energy - ground.energy, second.converged and ground.converged
 
     def nudge_strength(self, rtol: float, scheme: str, length: int) -> float:
         """Of a nudge, relative to the energy scale: where rounding (1e-14 over the strength) and bias (its square, or

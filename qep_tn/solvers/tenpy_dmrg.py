@@ -25,22 +25,18 @@ class TenpyDMRG(LibraryDMRG):
     def _two_site(
         self, H: Hamiltonian, theta: Theta, start: MPS, cutoff: float, max_bond: int, mixed: bool = False
     ) -> Sweeper:
-        from qep_tn.solvers.tenpy_engine import TwoSiteDMRGEngine
+        from qep_tn.solvers.tenpy_engine import TenpySweeper, TwoSiteDMRGEngine
 
         truncation = {"trunc_params": {"chi_max": max_bond, "svd_min": cutoff, "trunc_cut": None}}
-        return self._sweeper(TwoSiteDMRGEngine, H, theta, start, _TWO_SITE | truncation | (_MIXED if mixed else {}))
+        options = _TWO_SITE | truncation | (_MIXED if mixed else {})
+        return TenpySweeper(TwoSiteDMRGEngine, H, theta, start, options)
 
     def _one_site(self, H: Hamiltonian, theta: Theta, start: MPS) -> Sweeper:
-        from qep_tn.solvers.tenpy_engine import SingleSiteDMRGEngine
+        from qep_tn.solvers.tenpy_engine import SingleSiteDMRGEngine, TenpySweeper
 
         options = {
             "trunc_params": {"chi_max": max(start.bond_dimensions), "svd_min": None, "trunc_cut": None},
             # P_tol bounds the squared amplitude
             "lanczos_params": {"N_max": 14, "P_tol": self.local_tolerance**2, "reortho": True},
         }
-        return self._sweeper(SingleSiteDMRGEngine, H, theta, start, options)
-
-    def _sweeper(self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any]) -> Sweeper:
-        from qep_tn.solvers.tenpy_engine import TenpySweeper
-
-        return TenpySweeper(engine, H, theta, start, options)
+        return TenpySweeper(SingleSiteDMRGEngine, H, theta, start, options)

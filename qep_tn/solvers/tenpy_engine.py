@@ -34,30 +34,21 @@ _OPTIONS: dict[str, Any] = {"max_N_for_ED": 32, "max_N_sites_per_ring": None}
 class TenpySweeper:
     """A TeNPy engine that sweeps when asked to; with a conserved charge as soon as the bonds are large enough for it to
     help, if all terms of H and the state have one.
-
-    below: a state to stay orthogonal to, then without a charge. TeNPy gives it the energy zero, so that H has to be
-    lowered by `shift` until the energy that is sought is negative.
     """
 
-    def __init__(
-        self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any], below: MPS | None = None,
-        shift: float = 0.0,
-    ) -> None:  # fmt: skip
-        self.H, self.theta, self.shift = H, theta, shift
+    def __init__(self, engine: type, H: Hamiltonian, theta: Theta, start: MPS, options: dict[str, Any]) -> None:
+        self.H, self.theta = H, theta
         self.engine_class, self.options = engine, {**_OPTIONS, **options}
-        self.may_have_charge = below is None
+        self.may_have_charge = True
         with _quiet():
             sites = tenpy_sites(H.sites)
-            self.orthogonal_to = None if below is None else [tenpy_mps(*below.schmidt_form(), sites)]
             if not self._conserve_charge(start):
-                network = tenpy_model(sites, H.mpo.fill(H.coefficients(theta)).tensors, shift)
+                network = tenpy_model(sites, H.mpo.fill(H.coefficients(theta)).tensors)
                 self._set_up(network, tenpy_mps(*start.schmidt_form(), sites))
 
     def _set_up(self, network: MPOModel, psi: tenpy.MPS) -> None:
         self.psi = psi
-        self.engine = self.engine_class(
-            psi, network, copy.deepcopy(self.options), orthogonal_to=self.orthogonal_to
-        )  # fmt: skip
+        self.engine = self.engine_class(psi, network, copy.deepcopy(self.options))
         if "mixer" in self.options:
             self.engine.mixer_activate()
 
@@ -79,7 +70,7 @@ class TenpySweeper:
             if self.may_have_charge and max(self.psi.chi) >= CHARGES_HELP_FROM:
                 self._conserve_charge(self.state())
             self.engine.sweep()
-        return float(self.engine.update_stats["E_total"][-1]) + self.shift, float(max(self.engine.trunc_err_list))
+        return float(self.engine.update_stats["E_total"][-1]), float(max(self.engine.trunc_err_list))
 
     def state(self) -> MPS:
         """The state as it stands."""

@@ -21,9 +21,9 @@ _B, _A = 0, 1  # the two kinds of Majorana operators, in the order in which stri
 
 @dataclass(frozen=True, eq=False)
 class MajoranaState:
-    """The Gaussian ground state: its correlations <i b_j a_k>, and how they respond to the Hamiltonian.
+    """A Gaussian eigenstate: its correlations <i b_j a_k>, and how they respond to the Hamiltonian.
 
-    pairs: m = U S V^T, as (U, S, V^T), each (L, L) or (L,).
+    pairs: m = U S V^T, as (U, S, V^T), each (L, L) or (L,); S is negative for modes that are filled, and U likewise.
     """
 
     pairs: tuple[NDArray, NDArray, NDArray]
@@ -77,7 +77,7 @@ class MajoranaState:
         # G is the orthogonal polar factor of m: dG = U X V^T with X_ij = (D_ij - D_ji)/(s_i + s_j), D = U^T dm V
         k = u.T @ outer @ vt.T
         gaps = s[:, None] + s[None, :]
-        response = np.divide(k - k.T, gaps, out=np.zeros_like(k), where=gaps > 1e-14 * s.max())
+        response = np.divide(k - k.T, gaps, out=np.zeros_like(k), where=np.abs(gaps) > 1e-14 * np.abs(s).max())
         return u @ response @ vt
 
 

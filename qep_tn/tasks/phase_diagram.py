@@ -47,8 +47,8 @@ def phase_diagram(
     plane, window: names of two scalar parameters, and (low, high) of each. shape: points along the first and the
         second, edges included. theta: all parameters; of the plane's two the values have no effect.
     observables: name -> operator.
-    gap: also the gap. Where the solver does not know it, a second DMRG at every point, which takes longer than the
-        first.
+    gap: also the gap. Where the solver does not know it, from an excited state at every point, which takes one to three
+        times as long as the ground state.
     rtol: accuracy; Schmidt values below rtol / 100 are discarded unless the solver has a cutoff of its own.
     executor: takes the gaps, see `qep_tn.gradients`; each ground state needs its neighbour's. By default they are found
         in this process.
