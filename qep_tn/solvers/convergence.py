@@ -15,13 +15,16 @@ def status_of(converged: bool, doubt: str) -> SolveStatus:
     return SolveStatus.LOWER_MAY_EXIST if doubt else SolveStatus.CONVERGED
 
 
-def left_to_fall(energies: list[float]) -> float:
-    """How far a sequence of energies has still to fall, were it geometric; infinite for fewer than two."""
+def left_to_fall(energies: list[float], fastest: float = 0.05) -> float:
+    """How far a sequence of energies has still to fall, were it geometric; infinite for fewer than two.
+
+    fastest: the smallest ratio of two changes that is believed.
+    """
     if len(energies) < 2:
         return np.inf
     change = abs(energies[-1] - energies[-2])
     ratio = 0.5 if len(energies) < 3 else change / max(abs(energies[-2] - energies[-3]), 1e-300)
-    ratio = float(np.clip(ratio, 0.05, 0.75))
+    ratio = float(np.clip(ratio, fastest, 0.75))
     return change * ratio / (1 - ratio)
 
 

@@ -35,12 +35,14 @@ _HEIGHT = 2.0  # of the penalty on lower states, in sums of all coefficients: no
 # Krylov vectors of a two-site problem, and the factor by which they must reduce its residual. Its levels are as close
 # as the chain's: of 128 sites at (2.5, 1, 0.5), eight vectors leave 1e-7 after the sweep in which twenty leave 3e-12.
 _LANCZOS = (20, 0.1)
-_THOROUGH = (20, 1e-4)  # where an excitation is to emerge from noise: with less, nearly diagonal chains miss the lowest
+_THOROUGH = (12, 1e-4)  # where an excitation is to emerge from noise: with less, nearly diagonal chains miss the lowest
 # (cutoff, bond dimension) of the first sweeps, and the noise of the very first one from the ground state
 _COARSE, _NOISE = ((1e-3, 8), (1e-4, 16), (1e-4, 16)), 1e-1
 _COARSE_ERROR = 1e-4  # of the sum of all coefficients: what they leave of the energy, at most
 _FIRST_CUTOFF, _STAGE_SWEEPS = 1e-5, 4  # of the stages, each ten times finer, from a coarse state to the final cutoff
 _FINER = 1e3  # discarded weights, times the sum of all coefficients: what a ten times finer cutoff brings of the energy
+# Ratio of changes: one sweep a stage, each change a hundredth of the one before, says that every stage has converged.
+_FASTEST = 0.01
 _SAME_ENERGY = 1e-9  # of the sum of all coefficients: energies after the first stage that need not differ
 _KICK = ((1e-1, 1e-3), (1e-2, 1e-4), (1e-3, 1e-5), (1e-4, 0.0))  # (noise, cutoff) of sweeps out of a false minimum
 _KICKS = 4
@@ -211,7 +213,7 @@ class _Sweeps:
         for _ in range(min(sweeps, self.search.max_sweeps - self.count)):
             self.sweep(cutoff, self.search.max_bond)
             discarded = max(self.truncation, max(cutoff, self.search.cutoff) ** 2)
-            self.change = left_to_fall(self.energies) if final else abs(self.energies[-1] - self.energies[-2])
+            self.change = left_to_fall(self.energies, _FASTEST) if final else abs(self.energies[-1] - self.energies[-2])
             enough = discarded if final else _FINER * discarded
             if self.change <= max(self.search.energy_tolerance, enough) * self.scale:
                 self.converged = final
