@@ -260,7 +260,8 @@ def test_lanczos_reaches_rounding_from_near_and_far(distance, room, rng):
     action = H.action(theta)
     energies, vectors = np.linalg.eigh(dense(H.operator(theta), H.sites))
     start = vectors[:, 0] + distance * rng.normal(size=512) / np.sqrt(512)
-    pair = lowest_eigenpair(action, action.floats(start), 2000, room)
+    start = action.floats(start)
+    pair = lowest_eigenpair(action, start, 2000, np.empty((room, start.size)))
     assert pair.converged
     assert pair.energy == pytest.approx(energies[0], abs=1e-13 * pair.norm)
     assert pair.residual < 1e-14 * np.abs(energies).max()

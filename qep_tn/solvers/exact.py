@@ -60,8 +60,9 @@ class ExactDiagonalization(Solver):
         starts = [rng.standard_normal(size)]
         if start is not None and isinstance(start.state, StateVector):
             starts.insert(0, action.floats(start.state.vector))
+        room = _room(size)
         for vector in starts:
-            pair = lowest_eigenpair(action, vector, _STEPS, _room(size))
+            pair = lowest_eigenpair(action, vector, _STEPS, room)
             if not pair.converged:
                 break
             above, settled = lowest_level(action, rng.standard_normal(size), pair.vector, _STEPS)
@@ -80,11 +81,11 @@ class ExactDiagonalization(Solver):
         Each search begins from the polynomial in the strength that goes through all states at hand.
         """
         states, known, gap = [], {0.0: free.state}, free.gap or 0.0
-        unperturbed = H.coefficients(at(0.0))
+        unperturbed, room = H.coefficients(at(0.0)), _room(2 * math.prod(site.dimension for site in H.sites))
         for strength in strengths:
             theta = at(strength)
             norm = float(np.abs(H.coefficients(theta) - unperturbed) @ H.product_norms)
-            state = _followed(H, H.action(theta), strength, known) if 2 * norm < gap else None
+            state = _followed(H, H.action(theta), strength, known, room) if 2 * norm < gap else None
             if state is None or state.energy >= free.energy + gap - norm:
                 state = self.ground_state(H, theta, start=free)
             known[strength] = state.state
@@ -154,10 +155,10 @@ class ExactDiagonalization(Solver):
         return forward + backward, float(error)
 
 
-def _room(size: int) -> int:
-    """How many vectors of some entries a Lanczos basis may hold."""
+def _room(size: int) -> NDArray:
+    """For Lanczos vectors of some entries; takes memory only as it is filled."""
     entries, vectors = _ROOM
-    return max(vectors, entries // size)
+    return np.empty((min(_STEPS + 1, max(vectors, entries // size)), size))
 
 
 def _state(H: Hamiltonian, action: Action, pair: Eigenpair, gap: float | None) -> GroundState:
@@ -165,7 +166,9 @@ def _state(H: Hamiltonian, action: Action, pair: Eigenpair, gap: float | None) -
     return GroundState(pair.energy + action.constant, vector, H.sites, energy_variance=pair.residual**2, gap=gap)
 
 
-def _followed(H: Hamiltonian, action: Action, strength: float, known: dict[float, State]) -> GroundState | None:
+def _followed(
+    H: Hamiltonian, action: Action, strength: float, known: dict[float, State], room: NDArray
+) -> GroundState | None:
     """The lowest eigenstate in reach of the polynomial through known states, if it converges."""
     vectors = {x: state.vector for x, state in known.items() if isinstance(state, StateVector)}
     if 0.0 not in vectors or action.dimension <= _DENSE_DIMENSION:
@@ -177,7 +180,7 @@ def _followed(H: Hamiltonian, action: Action, strength: float, known: dict[float
         weight = math.prod((strength - y) / (x - y) for y in near if y != x)
         start = start + weight * phase * vectors[x]
     vector = action.floats(start)
-    pair = lowest_eigenpair(action, vector, _STEPS, _room(vector.size))
+    pair = lowest_eigenpair(action, vector, _STEPS, room.reshape(-1, vector.size))
     return _state(H, action, pair, None) if pair.converged else None
 
 

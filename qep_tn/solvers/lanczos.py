@@ -37,14 +37,15 @@ class Eigenpair(NamedTuple):
     converged: bool = False
 
 
-def lowest_eigenpair(action: Action, start: NDArray, steps: int, room: int) -> Eigenpair:
+def lowest_eigenpair(action: Action, start: NDArray, steps: int, room: NDArray) -> Eigenpair:
     """The lowest eigenpair in reach of a start, converged or as good as some steps make it.
 
-    room: how many vectors may be kept; when they are full, the iteration begins again from the best one.
+    room: for Lanczos vectors, (number, size), two or more; when it is full, the iteration begins again from the best
+        vector.
     """
     pair = _eigenpair(action, start)
     while steps > 0 and pair.residual > 0:
-        basis = np.empty((min(room, steps) + 1, start.size))
+        basis = room[: steps + 1]
         run = _Run(action, pair.vector, pair.vector, basis)
         residual, weights = np.inf, np.ones(1)
         while run.steps < len(basis) - 1 and residual > _EPS * run.norm:
@@ -74,8 +75,11 @@ def lowest_level(action: Action, start: NDArray, away: NDArray, steps: int) -> t
 def _eigenpair(action: Action, vector: NDArray, norm: float = 0.0) -> Eigenpair:
     vector = vector / np.linalg.norm(vector)
     residual = action.apply(vector)
-    energy = float(vector @ residual)
-    residual -= energy * vector
+    energy = 0.0
+    for _ in range(2):  # once more for what rounding left, in a sum of so many terms
+        remainder = float(vector @ residual)
+        residual -= remainder * vector
+        energy += remainder
     return Eigenpair(energy, vector, float(np.linalg.norm(residual)), norm)
 
 
