@@ -11,6 +11,7 @@ from collections.abc import Callable
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.models.cluster_ising import cluster_ising
 from qep_tn.models.cluster_ising_phases import CLUSTER_ISING
+from qep_tn.models.phase_sensor import phase_sensor, sensor_sites
 from qep_tn.models.phases import ExactPhases
 from qep_tn.models.transverse_field_ising import transverse_field_ising
 from qep_tn.models.xxz import xxz, xxz_staggered
@@ -24,4 +25,7 @@ MODELS: dict[str, Callable[..., Hamiltonian]] = {
 
 PHASES: dict[str, ExactPhases] = {"cluster_ising": CLUSTER_ISING}
 
-__all__ = ["MODELS", "PHASES", "cluster_ising", "transverse_field_ising", "xxz", "xxz_staggered"]
+__all__ = [
+    "MODELS", "PHASES", "cluster_ising", "phase_sensor", "sensor_sites", "transverse_field_ising", "xxz",
+    "xxz_staggered",
+]  # fmt: skip

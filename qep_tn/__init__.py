@@ -2,7 +2,7 @@
 
 from qep_tn import models
 from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient, response_matrix
-from qep_tn.gradients.losses import Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
+from qep_tn.gradients.losses import CrossEntropy, Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
 from qep_tn.hamiltonians.sites import Site, boson, bosons, qubit, qubits, spin, spins
@@ -21,6 +21,10 @@ from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
 from qep_tn.tasks.gradients import gradients
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
+from qep_tn.tasks.train import Trained, train
+from qep_tn.training.penalty import SoftBound
+from qep_tn.training.samples import Samples, Simplex
+from qep_tn.training.schedule import Decay
 
 __version__ = "0.1.0"
 
@@ -28,6 +32,8 @@ __all__ = [
     "MPS",
     "Boundary",
     "Create",
+    "CrossEntropy",
+    "Decay",
     "DegenerateGroundStateWarning",
     "Destroy",
     "ExactDiagonalization",
@@ -45,16 +51,20 @@ __all__ = [
     "Number",
     "Operator",
     "QuimbDMRG",
+    "Samples",
     "Scaling",
     "Sensitivity",
+    "Simplex",
     "Site",
     "Sm",
+    "SoftBound",
     "Solver",
     "Sp",
     "Sx",
     "Sy",
     "Sz",
     "TenpyDMRG",
+    "Trained",
     "X",
     "Y",
     "Z",
@@ -76,4 +86,5 @@ __all__ = [
     "spin",
     "spins",
     "trace_boundary",
+    "train",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ MAX_LINES = 400
 # lowest first: a room imports from those before it
 ORDER = (
     "kernels", "hamiltonians", "models", "states", "solvers", "gradients", "expressions", "descent", "ridges", "runs",
-    "tasks", "figures", "configuration", "cli",
+    "training", "tasks", "figures", "configuration", "cli",
 )  # fmt: skip
 # none of these imports from another one, whatever their order
 APART = ("descent", "ridges"), ("runs", "descent"), ("runs", "ridges")

@@ -51,7 +51,7 @@ class Region:
         lower, upper = np.full(len(start), -np.inf), np.full(len(start), np.inf)
         for name, limits in (bounds or {}).items():
             low, high = _checked(H, name, limits)
-            couplings = _couplings_of(H, name)
+            couplings = H.belonging_to(name)
             lower[couplings], upper[couplings] = low, high
         several: list[LinearConstraint] = []
         for constraint in (c for text in constraints for c in parse_constraint(text, tuple(H.parameters))):
@@ -60,7 +60,7 @@ class Region:
                 continue
             ((name, factor),) = constraint.coefficients.items()
             side, limit = (lower, np.maximum) if factor > 0 else (upper, np.minimum)
-            couplings = _couplings_of(H, name)
+            couplings = H.belonging_to(name)
             side[couplings] = limit(side[couplings], _finite(constraint.bound / factor, constraint))
         if not (bounds or constraints):
             return None
@@ -202,13 +202,8 @@ def _checked(H: Hamiltonian, name: str, limits: Sequence[float]) -> tuple[float,
     return float(pair[0]), float(pair[1])
 
 
-def _couplings_of(H: Hamiltonian, name: str) -> NDArray:
-    """Indices of a parameter's couplings."""
-    return np.array([k for k, label in enumerate(H.labels) if label == name or label.startswith(f"{name}[")])
-
-
 def _scalar(H: Hamiltonian, name: str, constraint: LinearConstraint) -> int:
-    couplings = _couplings_of(H, name)
+    couplings = np.flatnonzero(H.belonging_to(name))
     if isinstance(H.parameters[name], tuple):
         raise ValueError(
             f"constraints: {constraint.text!r} ties {name}, which has {len(couplings)} couplings; "

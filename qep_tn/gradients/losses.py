@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from qep_tn.hamiltonians.operators import Operator
 
+_IMPROBABLE = 1e-6  # a probability that is taken for this one if it is smaller, for its logarithm has no end
+
 
 class Loss:
     """A function of the expectation values of some observables.
@@ -118,6 +120,33 @@ class MeanSquaredError(Loss):
     def error_signal(self, expectations: NDArray) -> NDArray:
         """2 (<O_m> - target_m)."""
         return 2 * (expectations - self.targets)
+
+
+class CrossEntropy(Loss):
+    """-sum_m target_m log <P_m>, of projectors P_m on outcomes and the probabilities that they should have."""
+
+    def __init__(self, operators: Sequence[Operator], targets: ArrayLike) -> None:
+        self.observables = tuple(operators)
+        self.targets = np.asarray(targets, float)
+        if self.targets.shape != (len(self.observables),):
+            raise ValueError(
+                f"CrossEntropy: {len(self.observables)} operators but targets of shape {self.targets.shape}"
+            )
+        if not ((self.targets >= 0).all() and abs(self.targets.sum() - 1) <= 1e-6):
+            raise ValueError(f"CrossEntropy: targets are {self.targets}; they must be probabilities, which sum to one")
+
+    def value(self, expectations: NDArray) -> float:
+        """-sum_m target_m log <P_m>."""
+        return float(-(self.targets * np.log(self._probabilities(expectations))).sum())
+
+    def error_signal(self, expectations: NDArray) -> NDArray:
+        """-target_m / <P_m>."""
+        return -self.targets / self._probabilities(expectations)
+
+    @staticmethod
+    def _probabilities(expectations: NDArray) -> NDArray:
+        """Rounding may leave a probability below zero, and shots one at zero."""
+        return np.maximum(expectations, _IMPROBABLE)
 
 
 class FunctionLoss(Loss):

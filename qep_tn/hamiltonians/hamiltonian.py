@@ -163,6 +163,11 @@ class Hamiltonian:
                 position += 1
         return result
 
+    def belonging_to(self, *names: str) -> NDArray:
+        """Mask over all couplings: those of the parameters of these names."""
+        sizes = {name: len(a) if isinstance(a, tuple) else 1 for name, a in self.parameters.items()}
+        return np.concatenate([np.full(size, name in names) for name, size in sizes.items()])
+
     def operator(self, theta: Theta) -> Operator:
         """H(theta) as one Operator."""
         return Operator(dict(zip(self.products, self.coefficients(theta), strict=True)))

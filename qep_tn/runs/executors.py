@@ -6,14 +6,15 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeVar
+from functools import cached_property, lru_cache, partial
+from typing import Any, Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -22,6 +23,25 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 _PATIENCE = 5  # seconds for a scheduler to answer
+
+
+class Shared(Generic[Result]):
+    """What many pieces of work have in common: every worker unpacks it once, and keeps what it builds for it."""
+
+    def __init__(self, value: Result) -> None:
+        self.value = value
+
+    @cached_property
+    def _content(self) -> bytes:
+        return pickle.dumps(self.value)
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
+        return _received, (self._content,)
+
+
+@lru_cache(maxsize=8)
+def _received(content: bytes) -> Shared[Any]:
+    return Shared(pickle.loads(content))
 
 
 def in_order(

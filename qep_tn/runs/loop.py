@@ -7,6 +7,7 @@ killed or interrupted at any moment ends where one ends that was not.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from qep_tn.hamiltonians.sites import Sites
 from qep_tn.runs.folder import RunFolder
 from qep_tn.runs.settings_check import fingerprint
 from qep_tn.states.ground_state import GroundState
+
+_SAVING = 9  # of the time goes to steps for one part that goes to saving, if steps are short
 
 
 class Stepwise(Protocol):
@@ -80,8 +83,43 @@ def carry_through(
         total=task.total, initial=task.rows, desc=name, unit=task.unit, file=sys.stderr, disable=not progress,
         delay=0.5,  # a model that the solver refuses is refused before
     ) as bar:  # fmt: skip
-        while task.advance():
-            if run is not None:
-                run.save(task.dataset(), *task.snapshot())
-            bar.set_postfix(task.figures(), refresh=False)
-            bar.update(task.rows - bar.n)
+        saver = _Saver(task, run)
+        try:
+            while task.advance():
+                saver.step_done()
+                bar.set_postfix(task.figures(), refresh=False)
+                bar.update(task.rows - bar.n)
+        finally:
+            saver.save_rest()
+
+
+class _Saver:
+    """Saves every step; of steps that take less time than nine times what saving does, those that keep it to a tenth,
+    and the last one.
+    """
+
+    def __init__(self, task: Stepwise, run: RunFolder | None) -> None:
+        self.task, self.run = task, run
+        self.next_time = 0.0
+        self.pending: tuple[int, Sequence[GroundState], dict[str, Any]] | None = None
+
+    def step_done(self) -> None:
+        if self.run is None:
+            return
+        self.pending = (self.task.rows, *self.task.snapshot())
+        if time.monotonic() >= self.next_time:
+            self._save()
+
+    def save_rest(self) -> None:
+        """Also where the next step was interrupted, unless it had begun to change the table."""
+        if self.pending is not None and self.task.rows == self.pending[0]:
+            self._save()
+
+    def _save(self) -> None:
+        assert self.run is not None
+        assert self.pending is not None
+        began = time.monotonic()
+        self.run.save(self.task.dataset(), *self.pending[1:])
+        self.pending = None
+        now = time.monotonic()
+        self.next_time = now + _SAVING * (now - began)

@@ -8,11 +8,9 @@ arXiv:2406.06482, phase exploration): theta <- theta -+ rate * g / |g|, |g| over
 from __future__ import annotations
 
 import logging
-import pickle
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +32,7 @@ from qep_tn.runs.executors import in_order
 from qep_tn.runs.folder import RunFolder
 from qep_tn.runs.loop import carry_through
 from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
+from qep_tn.runs.several import part_of_run, refuse_unsendable, side_by_side
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.registry import default_solver
 from qep_tn.states.ground_state import GroundState
@@ -185,8 +184,7 @@ def _trained(H: Hamiltonian, train: Sequence[str] | None) -> NDArray:
         raise ValueError(f"train has {unknown[0]!r}, but the parameters are {', '.join(H.parameters)}")
     if not names:
         raise ValueError(f"train is empty; name at least one of {', '.join(H.parameters)}")
-    sizes = {name: len(a) if isinstance(a, tuple) else 1 for name, a in H.parameters.items()}
-    return np.concatenate([np.full(size, name in names) for name, size in sizes.items()])
+    return H.belonging_to(*names)
 
 
 def _follow(walk: Walk, run: RunFolder | None, made_with: Mapping[str, Any], progress: bool = False) -> Walked:
@@ -256,14 +254,8 @@ def _several(
         )
         for number, position in enumerate(positions)
     ]
-    try:
-        if executor is None and processes != 1:
-            pickle.dumps(tasks[0])
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"several starts run in processes, and the objective or the solver cannot be sent to one ({error}); "
-            f"define its functions at the top of a module, or take starts = 1"
-        ) from None
+    if executor is None and processes != 1:
+        refuse_unsendable(tasks[0], "several starts run in processes, and the objective or the solver", "starts = 1")
     walks = in_order(_walk_from, tasks, executor, processes)
     walked = []
     for number, done in enumerate(tqdm(
@@ -278,19 +270,8 @@ def _walk_from(task: _Start) -> Walked:
     """One of several walks, in its folder. Goes on from what the folder holds."""
     if task.folder is None:
         return _follow(task.walk, None, task.made_with)
-    resumes = (task.folder / "config.toml").exists()
-    if not resumes:  # killed before it was made
-        (task.folder / ".config.toml.new").unlink(missing_ok=True)
-        with suppress(OSError):
-            (task.folder / "figures").rmdir()
-    run = RunFolder.create(task.folder, task.config_text, resume=resumes)
-    warnings = logging.getLogger("py.warnings")
-    warnings.addHandler(run.log)
-    try:
+    with part_of_run(task.folder, task.config_text) as run:
         return _follow(task.walk, run, task.made_with)
-    finally:
-        warnings.removeHandler(run.log)
-        run.close()
 
 
 def _together(walked: Sequence[Walked]) -> Exploration:
@@ -298,24 +279,10 @@ def _together(walked: Sequence[Walked]) -> Exploration:
     last = [float(w.history["loss"][w.end]) for w in walked]
     best = int(np.argmin(last))
     whole = sum(w.converged for w in walked)
-    length = max(w.history.sizes["step"] for w in walked)
     message = f"of {len(walked)} walks start-{best} has the lowest loss, {whole} converged; {walked[best].message}"
     logger.info("%s", message)
-    history = xr.concat([_lengthened(w.history, length) for w in walked], dim="start", join="exact")
-    history = history.assign_coords(start=("start", np.arange(len(walked)), {"long_name": "start", "units": "1"}))
+    history = side_by_side([w.history for w in walked], "start")
     return Exploration(history, walked[best].state, walked[best].ending, message, best)
-
-
-def _lengthened(history: xr.Dataset, length: int) -> xr.Dataset:
-    """A history of `length` rows, the new ones without values: NaN, and -1 in what is true or false."""
-    flags = {str(name): np.int8(-1) for name, variable in history.items() if variable.dtype == bool}
-    numbers = {name: variable.astype(np.int8 if name in flags else float) for name, variable in history.items()}
-    fill = {str(name): flags.get(str(name), np.nan) for name in history}
-    steps = history["step"].copy(data=np.arange(history.sizes["step"]))
-    whole = history.assign(numbers).assign_coords(step=steps).reindex(step=np.arange(length), fill_value=fill)
-    for name in history.variables:
-        whole[name].attrs |= history[name].attrs
-    return whole
 
 
 def _summary(

@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 from qep_tn.gradients.gradient import Certify, DegenerateGroundStateWarning, Gradient, Scheme, silent_gradient
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.runs.executors import in_order
+from qep_tn.runs.executors import Shared, in_order
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.registry import default_solver
 from qep_tn.states.ground_state import GroundState
@@ -44,7 +43,7 @@ def gradients(
     Warns as `qep_tn.gradient`. Raises ValueError as it does, or if a loss or the solver cannot be sent to processes,
     and RuntimeError if a worker dies again.
     """
-    sent: dict[Hamiltonian, _Sent] = {}
+    shared: dict[Hamiltonian, Shared[Hamiltonian]] = {}
     work = []
     for number, problem in enumerate(problems):
         if len(problem) not in (3, 4):
@@ -52,7 +51,7 @@ def gradients(
         H, theta, loss, *rest = problem
         start = rest[0] if rest else None
         chosen = default_solver(H) if solver is None else solver
-        work.append(_Work(sent.setdefault(H, _Sent(H)), theta, loss, start, chosen, (rtol, beta, scheme), certify))
+        work.append(_Work(shared.setdefault(H, Shared(H)), theta, loss, start, chosen, (rtol, beta, scheme), certify))
     if executor is None and len(work) > 1:
         _check_sendable(work)
     one = executor is None and len(work) == 1
@@ -64,30 +63,11 @@ def gradients(
     return found
 
 
-class _Sent:
-    """A Hamiltonian that every worker unpacks once, for what is built for it takes longer than many a gradient."""
-
-    def __init__(self, H: Hamiltonian) -> None:
-        self.H = H
-
-    @cached_property
-    def content(self) -> bytes:
-        return pickle.dumps(self.H)
-
-    def __reduce__(self) -> tuple[Any, tuple[bytes]]:
-        return _received, (self.content,)
-
-
-@lru_cache(maxsize=8)
-def _received(content: bytes) -> _Sent:
-    return _Sent(pickle.loads(content))
-
-
 @dataclass(frozen=True)
 class _Work:
     """A problem, and the settings (rtol, beta, scheme)."""
 
-    sent: _Sent
+    shared: Shared[Hamiltonian]
     theta: Theta
     loss: Loss
     start: GroundState | None
@@ -97,7 +77,9 @@ class _Work:
 
 
 def _gradient_of(work: _Work) -> Gradient:
-    return silent_gradient(work.sent.H, work.theta, work.loss, work.solver, *work.settings, work.start, work.certify)
+    return silent_gradient(
+        work.shared.value, work.theta, work.loss, work.solver, *work.settings, work.start, work.certify
+    )
 
 
 def _gradient_on_one_thread(work: _Work) -> Gradient:

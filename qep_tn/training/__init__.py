@@ -1,0 +1,1 @@
+"""Training on samples: a Hamiltonian whose ground states give the right answers."""
