@@ -319,7 +319,7 @@ def _check(
     seeds: int, spread: float,
 ) -> None:  # fmt: skip
     if optimizer not in _OPTIMIZERS:
-XX
+        raise ValueError(f"optimizer is {optimizer!r}; for random batches it must be one of {', '.join(_OPTIMIZERS)}")
     if not isinstance(rate, Decay) and not 0 < rate < np.inf:
         raise ValueError(f"rate is {rate}; it must be positive and finite")
     for name, value, least in (("batch", batch, 1), ("steps", steps, 0), ("kept", kept, 0), ("seeds", seeds, 1)):
