@@ -14,15 +14,28 @@ from qep_tn.expressions.operators_and_losses import parse_loss, parse_operator
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Operator
-from qep_tn.models import MODELS
+from qep_tn.models import MODELS, phase_sensor
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.registry import solver_called
 
 T = TypeVar("T")
 
 
-def hamiltonian(config: Config, L: int | None = None) -> Hamiltonian:
-    """The Hamiltonian of the configured model, on L sites if L is given. Raises ValueError if there is none."""
+def hamiltonian(config: Config, L: int | None = None, with_sensor: bool = False) -> Hamiltonian:
+    """The Hamiltonian of the configured model, on L sites if L is given, and with the sensor of [sensor] beside it.
+
+    Raises ValueError if there is none.
+    """
+    system = _system(config, L)
+    if config.sensor is None or not with_sensor:
+        return system
+    try:
+        return phase_sensor(system, **config.sensor.model_dump())
+    except ValueError as error:
+        raise ValueError(f"[sensor] {error}") from None
+
+
+def _system(config: Config, L: int | None) -> Hamiltonian:
     section = config.model
     keywords = section.keywords if L is None else {**section.keywords, "L": L}
     function = model_function(section.name)
@@ -39,11 +52,13 @@ def hamiltonian(config: Config, L: int | None = None) -> Hamiltonian:
 
 def theta(config: Config, H: Hamiltonian, shortened: bool = False) -> dict[str, Any]:
     """Values of all parameters of H: name -> float or array. One number for an array parameter makes it uniform; a
-    parameter that is not given is 1.
+    parameter that is not given is 1, and a sensor's is 0.
 
     shortened: H may have fewer sites than configured; it gets the first values of every list.
     """
-    given = config.parameters
+    trained = config.sensor is not None and "sensor" in H.parameters
+    given: dict[str, float | list[float]] = {"sensor": 0.0, "coupling": 0.0} if trained else {}
+    given |= config.parameters
     if unknown := next((name for name in given if name not in H.parameters), None):
         raise ValueError(f"[parameters] {unknown}: {hint('unknown parameter', unknown, H.parameters)}")
     values: dict[str, Any] = {}

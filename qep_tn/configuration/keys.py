@@ -1,9 +1,9 @@
 """The configuration of a run, as typed and checked settings.
 
-One section a noun: [model], [parameters], [solver]; and one a verb: [gradient], [explore], [sensitivity],
-[boundary], [verify]. Every key has a default but `model.name`; unknown keys are errors. The seed of everything random
-is `solver.seed`. A field's description is what messages say about its values. Nothing here executes code from a file,
-except the function that `model.name = "package.module:function"` names. `qep_tn.configuration.toml_file` reads and
+One section a noun: [model], [parameters], [solver], [sensor], [data]; and one a verb: [gradient], [explore],
+[sensitivity], [boundary], [train], [verify]. Every key has a default but `model.name`; unknown keys are errors. The
+seed of everything random is `solver.seed`. A field's description is what messages say about its values. Nothing here
+executes code from a file, except functions that it names, as `model.name = "package.module:function"`. `qep_tn.configuration.toml_file` reads and
 writes the file, `qep_tn.configuration.build` makes Hamiltonians, losses and solvers of it.
 """
 
@@ -141,6 +141,74 @@ class BoundarySection(Section):
         return {name: (low, high) for name, (low, high) in self.window.items()}
 
 
+class SensorSection(Section):
+    """Sensor qubits beside the model, for [train]; see `qep_tn.models.phase_sensor`."""
+
+    sensors: int = Field(default=2, ge=1, le=26, description="a number of sensor qubits, 1 to 26")
+    near: list[int] | list[list[int]] = Field(
+        default=[0, 1], min_length=1, description="sites of the system, such as [0, 1], or a list of such lists"
+    )
+    couplings: str = Field(default="XYZ", description="some of the letters X, Y and Z, such as 'XZ'")
+
+
+class ScheduleTable(Section):
+    """A value that changes from step to step; see `qep_tn.Decay`."""
+
+    first: PositiveFloat
+    last: PositiveFloat
+    over: int = Field(ge=1)
+
+
+_SCHEDULE = "a positive number, or { first = 0.03, last = 0.003, over = 1000 }"
+
+
+class TrainSection(Section):
+    """Training on samples; see `qep_tn.train`."""
+
+    outputs: list[str] | None = Field(
+        default=None, min_length=1, description="a list of operators, such as ['Z(A)'], where A, B, ... are sensors"
+    )
+    loss: Literal["squared", "cross-entropy"] = Field(default="squared", description="'squared' or 'cross-entropy'")
+    train: list[str] | None = Field(default=None, description="a list of parameter names, such as ['sensor']")
+    optimizer: Literal["normalized", "plain", "adam", "adamax"] = Field(
+        default="adam", description="'normalized', 'plain', 'adam' or 'adamax'"
+    )
+    rate: PositiveFloat | ScheduleTable = Field(default=0.01, description=_SCHEDULE)
+    batch: int = Field(default=10, ge=1, description="a number of samples, 1 or more")
+    steps: int = Field(default=1000, ge=0, description="a whole number, 0 or more")
+    test_every: int | None = Field(default=None, ge=1, description="a number of steps, 1 or more")
+    patience: int | None = Field(default=None, ge=1, description="a number of tests, 1 or more")
+    soft_bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        default={}, description="a table of a bound and a slope, such as { coupling = [0.1, 0.02] }"
+    )
+    bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        default={}, description="a table of a lowest and a highest value, such as { coupling = [-1.0, 1.0] }"
+    )
+    seeds: int = Field(default=1, ge=1, le=10_000, description="a whole number, 1 to 10000")
+    spread: float = Field(default=1.0, ge=0, description="a width, in units of energy, 0 or more")
+    kept: int = Field(default=64, ge=0, description="a number of ground states, 0 or more")
+    checked: float = Field(default=0.02, ge=0, le=1, description="a share of the samples, 0 to 1")
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
+    beta: PositiveFloat | Literal["auto"] | ScheduleTable = Field(default="auto", description=f"'auto', {_SCHEDULE}")
+    scheme: Scheme = Field(default="symmetric", description="'symmetric', 'one-sided' or 'linear-response'")
+
+
+class DataSection(Section):
+    """Samples for [train]: from files, or drawn; see `qep_tn.Samples` and `qep_tn.Simplex`."""
+
+    file: str | None = Field(default=None, description="the name of a CSV or netCDF file")
+    test_file: str | None = Field(default=None, description="the name of a CSV or netCDF file")
+    draw: str | None = Field(default=None, description="'simplex' or 'package.module:function'")
+    test: int = Field(default=200, ge=0, description="a number of samples that are drawn to test with, 0 or more")
+    inputs: list[str] = Field(default=[], description="a list of parameter names, such as ['g_x', 'g_zz']")
+    signs: list[float] = Field(default=[], description="a list of numbers, one for each input")
+    total: float = Field(default=1.0, gt=0, description="a positive number, the sum of the inputs")
+    labels: str = Field(default="phases", description="'phases' or 'package.module:function'")
+    classes: list[str] = Field(default=[], description="a list of the model's phases, one for each output")
+    centres: list[list[float]] = Field(default=[], description="a list of points, each a value for each input")
+    radius: float | None = Field(default=None, gt=0, description="a positive distance, in units of energy")
+
+
 class VerifySection(Section):
     """All solvers side by side on a chain short enough for exact diagonalization; see `qep_tn.tasks.verify`."""
 
@@ -158,6 +226,9 @@ class Config(Section):
     explore: ExploreSection = ExploreSection()
     sensitivity: SensitivitySection = SensitivitySection()
     boundary: BoundarySection = BoundarySection()
+    train: TrainSection = TrainSection()
+    data: DataSection = DataSection()
+    sensor: SensorSection | None = None
     verify: VerifySection = VerifySection()
     versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
 

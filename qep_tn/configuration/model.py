@@ -86,22 +86,25 @@ def model_function(name: str) -> Callable[..., Any]:
     """The function of a model, one of `MODELS` or of any package. Raises ValueError if there is none."""
     if name in MODELS:
         return MODELS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise ValueError(
             f"[model] name: {hint(f'{name!r} is an unknown model', name, MODELS)}, or 'package.module:function'"
         )
+    return imported(name, "[model] name", "function that returns a Hamiltonian")
+
+
+def imported(name: str, place: str, wanted: str = "function") -> Callable[..., Any]:
+    """The function that 'package.module:function' names. place: for messages. Raises ValueError if there is none."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ValueError(f"{place}: {name!r} names no function; write 'package.module:function'")
     try:
         function = getattr(importlib.import_module(module), attribute)
     except Exception as error:
         problem = f"{type(error).__name__}: {first_line(error)}"
-        raise ValueError(
-            f"[model] name: {name!r} cannot be imported, {problem}; is its folder on PYTHONPATH?"
-        ) from error
+        raise ValueError(f"{place}: {name!r} cannot be imported, {problem}; is its folder on PYTHONPATH?") from error
     if not callable(function):
-        raise ValueError(
-            f"[model] name: {name!r} is a {type(function).__name__}; it must be a function that returns a Hamiltonian"
-        )
+        raise ValueError(f"{place}: {name!r} is a {type(function).__name__}; it must be a {wanted}")
     return function
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import matplotlib
 
-from qep_tn.figures import boundary, scan, sensitivity, walk
+from qep_tn.figures import boundary, scan, sensitivity, training, walk
 from qep_tn.figures.style import STYLE
 from qep_tn.runs.folder import load
 
@@ -29,6 +29,8 @@ def plot_run(run_dir: str | Path) -> list[Path]:
         figures = scan.figures(history)
     elif task == "sensitivity":
         figures = sensitivity.figures(history, model)
+    elif task == "train":
+        figures = training.figures(history, model)
     else:
         figures = walk.figures(history, model)
     written = []
