@@ -6,6 +6,8 @@ from qep_tn.gradients.losses import CrossEntropy, Expectation, FunctionLoss, Los
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
 from qep_tn.hamiltonians.sites import Site, boson, bosons, qubit, qubits, spin, spins
+from qep_tn.measurement.sampling import sample
+from qep_tn.measurement.shots import Shots
 from qep_tn.ridges.extrapolation import extrapolate
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
@@ -55,6 +57,7 @@ __all__ = [
     "Scaling",
     "Sensitivity",
     "Simplex",
+    "Shots",
     "Site",
     "Sm",
     "SoftBound",
@@ -83,6 +86,7 @@ __all__ = [
     "qubit",
     "qubits",
     "response_matrix",
+    "sample",
     "spin",
     "spins",
     "trace_boundary",

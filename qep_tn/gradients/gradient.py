@@ -14,23 +14,25 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qep_tn.gradients.checks import check_problem, check_settings
 from qep_tn.gradients.error_bars import error_estimate, signal_error
 from qep_tn.gradients.examination import NOTHING, against_exact, by_other_states, small_enough
 from qep_tn.gradients.losses import Expectation, Loss
+from qep_tn.gradients.measured import Experiment, Measured
 from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_levels, with_lowest_states
 from qep_tn.gradients.trust import Certificate, Trust, verdict
 from qep_tn.gradients.whole_chain import SweptManifold
 from qep_tn.gradients.window import WindowedManifold
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.hamiltonians.operators import Operator, expand, local_strength
+from qep_tn.hamiltonians.operators import expand, local_strength
+from qep_tn.measurement.shots import Shots, as_shots, generator
 from qep_tn.solvers.exact import ExactDiagonalization
-from qep_tn.solvers.protocol import Nudging, Solver, refuse_others
+from qep_tn.solvers.protocol import Nudging, Solver
 from qep_tn.solvers.registry import default_solver
 from qep_tn.states.ground_state import GroundState, expectations
 
@@ -68,6 +70,9 @@ class Gradient:
     free: the free ground state. level: what the nudged ones are made from.
     beta: nudge strength, multiplies the error signal.
     ground_states: how many ground states it took. natural_size: of a gradient, as above.
+    shots: for a measured gradient, what its shots were and the parts of its error; otherwise None. `error` then holds
+        shot noise and the nudge's bias together, so that 95 of 100 bars hold the exact component; the noise alone where
+        beta was given. `value_error` is 1.96 standard errors, and `status` concerns the states, not the noise.
     """
 
     value: float
@@ -84,6 +89,7 @@ class Gradient:
     ground_states: int
     natural_size: float
     level: Level = field(repr=False)
+    shots: Measured | None = field(default=None, repr=False)
 
     @property
     def trustworthy(self) -> bool:
@@ -117,6 +123,8 @@ def gradient(
     scheme: Scheme = "symmetric",
     start: GroundState | None = None,
     certify: Certify = "cheap",
+    shots: int | Shots | None = None,
+    rng: int | np.random.Generator = 0,
 ) -> Gradient:
     """D loss / d theta_k for every coupling of H, by quantum equilibrium propagation.
 
@@ -130,11 +138,15 @@ def gradient(
         cannot be trusted.
     certify: "cheap", by variance and by the residual of the response, a tenth of the work; "full", also by the gap to
         the first excited state and an independent start, or by exact diagonalization where that is no effort.
+    shots: measure instead of compute: shots of every circuit in the free and in each nudged state. The error signal
+        follows from measured values. `Shots` has Gaussian noise and readout errors. beta="auto" is then the nudge whose
+        bias and shot noise are least together; with a given one, nothing but the states themselves is computed.
+    rng: a seed, or a numpy generator, for the shots; the same seed gives the same numbers.
 
     Warns with DegenerateGroundStateWarning if free and nudged state are different branches.
     Raises ValueError for input that does not fit together.
     """
-    result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify)
+    result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify, shots, rng)
     if result.status.concerns_branches:
         warnings.warn(result.message, DegenerateGroundStateWarning, stacklevel=2)
     return result
@@ -142,7 +154,8 @@ def gradient(
 
 def silent_gradient(
     H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver | None, rtol: float, beta: float | Literal["auto"],
-    scheme: Scheme, start: GroundState | None, certify: Certify = "cheap",
+    scheme: Scheme, start: GroundState | None, certify: Certify = "cheap", shots: int | Shots | None = None,
+    rng: int | np.random.Generator = 0,
 ) -> Gradient:  # fmt: skip
     """As `gradient`, without its warning: for whoever warns elsewhere.
 
@@ -151,9 +164,10 @@ def silent_gradient(
     A nudge that is given may be as strong as it likes, and speaks against nothing.
     """
     solver = default_solver(H) if solver is None else solver
-    _check(H, theta, loss, solver, rtol, beta, scheme, start)
-    if certify not in ("cheap", "full"):
-        raise ValueError(f"certify = {certify!r}: choose 'cheap' or 'full'")
+    check_problem(H, theta, loss, solver, start)
+    check_settings(solver, rtol, beta, scheme, certify, measured=shots is not None)
+    if shots is not None:
+        return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, as_shots(shots), generator(rng))
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start)
     if start is not None and beta == "auto" and result.status.concerns_states:
@@ -162,6 +176,27 @@ def silent_gradient(
         chosen = cold if cold.free.energy < result.free.energy - resolved else result
         result = replace(chosen, ground_states=result.ground_states + cold.ground_states)
     return _fully_certified(result, H, theta, loss, solver) if certify == "full" else result
+
+
+def _measured(
+    H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver, rtol: float, beta: float | Literal["auto"],
+    scheme: Scheme, start: GroundState | None, certify: Certify, shots: Shots, rng: np.random.Generator,
+) -> Gradient:  # fmt: skip
+    """The gradient from shots: with a given nudge by its states alone, else beside a computed one, for its bias."""
+    resolving = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
+    if beta == "auto":
+        computed = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify)
+        vector, error, curvature = H.flatten(computed.gradient), H.flatten(computed.error), computed.level.curvature
+        experiment = Experiment(H, theta, loss, resolving, scheme, computed.free, shots).balanced(
+            vector, curvature, rng
+        )
+        return experiment.told(computed, experiment.drawn(rng), experiment.bias(vector) + error)
+    free = resolving.ground_state(H, theta, start=start)
+    experiment = Experiment(H, theta, loss, resolving, scheme, free, shots, float(beta))
+    drawn, zero = experiment.drawn(rng), np.zeros(len(H.couplings))
+    values = expectations(free.state, loss.observables)
+    states = _result(drawn.nudge, loss, rtol, zero, zero, drawn.level, values, 1 + drawn.level.order)
+    return experiment.told(states, drawn, None)
 
 
 def _fully_certified(result: Gradient, H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver) -> Gradient:
@@ -204,7 +239,7 @@ def _taken(
         return _linear_response(solver, nudge, loss, rtol, free)
 
     relative = solver.nudge_strength(rtol, scheme, len(H.sites))
-    strength = _auto_beta(nudge, relative) if beta == "auto" else float(beta)
+    strength = nudge.relative_beta(relative) if beta == "auto" else float(beta)
     if solver.nudging in _MANIFOLDS:
         return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
     fine, coarse = exact_levels(solver, nudge, scheme, (strength, COARSER_NUDGE * strength), free)
@@ -237,17 +272,6 @@ def response_matrix(
     return np.array(rows)
 
 
-def _auto_beta(nudge: Nudge, relative: float) -> float:
-    """The beta that makes the nudge, where it is strongest, this large relative to the largest coefficient of H."""
-    return relative * _energy_scale(nudge) / local_strength(nudge.perturbation, nudge.free.sites)
-
-
-def _energy_scale(nudge: Nudge) -> float:
-    """The largest coefficient of H(theta), its constant left out; 1 if there is none."""
-    coefficients = nudge.free.coefficients(nudge.theta)
-    return float(max((abs(c) for c, p in zip(coefficients, nudge.free.products, strict=True) if p), default=0.0) or 1.0)
-
-
 def _on_manifold(
     solver: Any,
     nudge: Nudge,
@@ -260,7 +284,7 @@ def _on_manifold(
 ) -> Gradient:
     """The gradient with MPS, refined until its relative error is below rtol or the bond dimension at its limit."""
     manifold: Manifold = _MANIFOLDS[solver.nudging](
-        solver, nudge, scheme, beta, _auto_beta(nudge, _STRONG), rtol, free, adapt
+        solver, nudge, scheme, beta, nudge.relative_beta(_STRONG), rtol, free, adapt
     )
     levels = [manifold.level()]
     solves = 1 + levels[0].order
@@ -283,7 +307,7 @@ def _on_manifold(
     nudge = manifold.nudge
     if solver.max_bond == 1:
         # no coarser manifold tells what a product state leaves out
-        error = np.maximum(error, local_strength(nudge.perturbation, nudge.free.sites) / _energy_scale(nudge))
+        error = np.maximum(error, local_strength(nudge.perturbation, nudge.free.sites) / nudge.energy_scale)
     return _result(nudge, loss, rtol, fine.gradient, error, fine, second, solves)
 
 
@@ -326,7 +350,7 @@ def _result(
     """Assemble the result; `second` are the observables' values at another accuracy, for the error of the loss."""
     H, free = nudge.free, level.free
     value, other = loss.value(expectations(free.state, nudge.observables)), loss.value(second)
-    natural = local_strength(nudge.perturbation, H.sites) / _energy_scale(nudge)
+    natural = local_strength(nudge.perturbation, H.sites) / nudge.energy_scale
     norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
     relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
     # beside a gradient of natural size, one that vanishes is known well enough
@@ -341,7 +365,7 @@ def _result(
         rtol=rtol,
         gap=free.gap,
         nudge=level.beta * local_strength(nudge.perturbation, H.sites),
-        degenerate=bool(level.order and free.gap is not None and free.gap <= _SAME_LEVEL * _energy_scale(nudge)),
+        degenerate=bool(level.order and free.gap is not None and free.gap <= _SAME_LEVEL * nudge.energy_scale),
     )
     status, message = verdict(certificate)
     return Gradient(
@@ -360,29 +384,3 @@ def _result(
         natural_size=natural,
         level=level,
     )
-
-
-def _check(
-    H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver, rtol: float, beta: Any, scheme: str,
-    start: GroundState | None,
-) -> None:  # fmt: skip
-    H.flatten(theta)
-    refuse_others(solver)
-    if not isinstance(loss, Loss):
-        raise ValueError(f"loss must be a Loss such as Expectation(operator), not {type(loss).__name__}")
-    if not H.couplings:
-        raise ValueError("the Hamiltonian has no parameters, so there is nothing to differentiate by")
-    for operator in loss.observables:
-        if not isinstance(operator, Operator):
-            raise ValueError(f"the loss's observable must be an Operator such as X(3), not {operator!r}")
-        operator.check(H.sites, "the loss's observable")
-    if not (isinstance(rtol, Real) and 0 < rtol < 1):
-        raise ValueError(f"rtol = {rtol!r}: a relative error lies between 0 and 1")
-    if beta != "auto" and not (isinstance(beta, Real) and math.isfinite(beta) and beta > 0):
-        raise ValueError(f"beta = {beta!r}: a nudge strength is a positive number, or 'auto'")
-    if scheme not in ("symmetric", "one-sided", "linear-response"):
-        raise ValueError(f"scheme = {scheme!r}: choose 'symmetric', 'one-sided' or 'linear-response'")
-    if scheme == "linear-response" and not solver.linear_response:
-        raise ValueError(f"scheme 'linear-response' needs ExactDiagonalization, not {type(solver).__name__}")
-    if start is not None and start.sites != H.sites:
-        raise ValueError(f"start has {len(start.sites)} sites that differ from the Hamiltonian's {len(H.sites)}")

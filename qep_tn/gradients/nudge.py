@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.hamiltonians.operators import Operator
+from qep_tn.hamiltonians.operators import Operator, local_strength
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState, expectations
 
@@ -40,6 +40,16 @@ class Nudge:
     def perturbation(self) -> Operator:
         """sum_m signal_m O_m."""
         return sum((s * o for s, o in zip(self.signal, self.observables, strict=True)), Operator({}))
+
+    @property
+    def energy_scale(self) -> float:
+        """The largest coefficient of H(theta), its constant left out; 1 if there is none."""
+        coefficients = self.free.coefficients(self.theta)
+        return float(max((abs(c) for c, p in zip(coefficients, self.free.products, strict=True) if p), default=0) or 1)
+
+    def relative_beta(self, relative: float) -> float:
+        """The beta that makes the nudge, where it is strongest, this large relative to the energy scale."""
+        return relative * self.energy_scale / local_strength(self.perturbation, self.free.sites)
 
     def at(self, beta: float) -> Theta:
         """Its parameters at nudge strength beta."""

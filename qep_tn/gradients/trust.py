@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-_SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
+SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
 # Largest residual of a response that is trusted: `python -m benchmarks.certificate` has those of right and wrong ones.
 # What a response leaves out changes a gradient by its square, so it may be as large as the root of what is asked for.
 LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT, _AT_MOST = 0.02, 3.0, 0.3
@@ -98,7 +98,7 @@ def verdict(c: Certificate) -> Verdict:
             f"the gap is {c.gap:.1g}, less than the nudge of {c.nudge:.1g}: the gradient is that of one of two nearly "
             "degenerate states; break the degeneracy, or choose a smaller rtol",
         )
-    if c.overlap < _SAME_BRANCH:
+    if c.overlap < SAME_BRANCH:
         return Verdict(
             Trust.OTHER_BRANCH,
             f"the nudged state is not on the free state's branch (overlap {c.overlap:.2f}): the ground state is "

@@ -12,6 +12,7 @@ from qep_tn.kernels.packing import PackedMPS, pack
 from qep_tn.kernels.pairs import correlations
 from qep_tn.kernels.plans import ExpectationPlan, compile_products
 from qep_tn.kernels.response import cut_window, overlap, whole_state, widen_bonds
+from qep_tn.kernels.sampling import sample_levels
 from qep_tn.kernels.sweeps import move_centre, one_site_pass, two_site_sweep
 from qep_tn.kernels.variance import energy, residual_overlap
 
@@ -43,6 +44,7 @@ __all__ = [
     "pack",
     "packed_tensors",
     "residual_overlap",
+    "sample_levels",
     "sort_factors",
     "two_site_sweep",
     "whole_state",

@@ -27,6 +27,13 @@ class State(Protocol):
     def product_expectations(self, products: tuple[Product, ...]) -> NDArray:
         """Expectation value of each product of one-site operators."""
 
+    def sample(self, bases: Sequence[NDArray | None], shots: int, rng: np.random.Generator) -> NDArray:
+        """Levels of every site in independent measurements, (shots, L) integers.
+
+        bases: one (level, physical) matrix a site, its rows the bras <level|; None for the site's own basis.
+        Raises ValueError if the state has no amplitudes.
+        """
+
     def overlap(self, other: Any) -> complex:
         """<other|self>. Raises ValueError if the state has none."""
 

@@ -6,7 +6,7 @@ With Majorana operators a_j, b_j: X_j = -i b_j a_j, Z_j Z_{j+1} = i b_j a_{j+1},
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,6 +45,10 @@ class MajoranaState:
             sign, rows, columns = _majoranas(product)
             values.append(sign * np.linalg.det(g[np.ix_(rows, columns)]))
         return np.array(values, float)
+
+    def sample(self, bases: Sequence[NDArray | None], shots: int, rng: np.random.Generator) -> NDArray:
+        """Raises ValueError: correlations are kept, not amplitudes."""
+        raise ValueError("a Gaussian state of free fermions cannot be sampled; take NumbaDMRG or ExactDiagonalization")
 
     def overlap(self, other: MajoranaState) -> complex:
         """Gaussian states are kept without their phase."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qep_tn.hamiltonians.mpo import real_factor
 from qep_tn.hamiltonians.operators import Product
 from qep_tn.hamiltonians.sites import Sites
-from qep_tn.kernels import ExpectationPlan, PackedMPS, compile_products, correlations, evaluate, pack
+from qep_tn.kernels import ExpectationPlan, PackedMPS, compile_products, correlations, evaluate, pack, sample_levels
 
 if TYPE_CHECKING:
     import quimb.tensor
@@ -103,6 +103,15 @@ class MPS:
         """All pairs <A_i B_j> of two one-site operators by name, (L, L)."""
         a, b = ([site.matrix((name,)) for site in self.sites] for name in (first, second))
         return correlations(self.packed, a, b)
+
+    def sample(self, bases: Sequence[NDArray | None], shots: int, rng: np.random.Generator) -> NDArray:
+        """Levels of every site in independent measurements, (shots, L); by the compiled kernels.
+
+        bases: one (level, physical) matrix a site, its rows the bras <level|; None for the site's own basis.
+        """
+        turned = [b if u is None else np.einsum("ns,lsr->lnr", u, b) for u, b in zip(bases, self.tensors, strict=True)]
+        dtype = np.result_type(float, *turned)
+        return sample_levels(pack([np.ascontiguousarray(b, dtype) for b in turned]), shots, rng)
 
     def overlap(self, other: MPS) -> complex:
         """<other|self>."""

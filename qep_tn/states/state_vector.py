@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
@@ -46,6 +46,21 @@ class StateVector:
             ket_rows = ket_tensor.transpose(group.order).reshape(size, -1)
             values[group.members] = group.matrices @ (bra_rows @ ket_rows.T).reshape(-1)  # [bra ket], [bra ket]
         return values if values.imag.any() else values.real.copy()
+
+    def sample(self, bases: Sequence[NDArray | None], shots: int, rng: np.random.Generator) -> NDArray:
+        """Levels of every site in independent measurements, (shots, L).
+
+        bases: one (level, physical) matrix a site, its rows the bras <level|; None for the site's own basis.
+        """
+        dimensions = [site.dimension for site in self.sites]
+        vector = self.vector
+        for site, basis in enumerate(bases):
+            if basis is not None:
+                shaped = vector.reshape(math.prod(dimensions[:site]), dimensions[site], -1)
+                vector = np.matmul(basis, shaped).reshape(-1)  # n [s], l [s] r -> l n r
+        cumulative = np.cumsum(vector.real**2 + vector.imag**2)
+        drawn = np.searchsorted(cumulative, rng.random(shots) * cumulative[-1], side="right")
+        return np.stack(np.unravel_index(np.minimum(drawn, vector.size - 1), dimensions), axis=1)
 
     def applied(self, operator: Operator) -> NDArray:
         """Amplitudes of operator|self>."""

@@ -1,0 +1,1 @@
+"""Measurement: what is read off a device, shot by shot, instead of computed."""
