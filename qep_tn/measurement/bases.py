@@ -72,11 +72,6 @@ class Measurables:
     constants: NDArray
     mixed: NDArray
 
-    @property
-    def count(self) -> int:
-        """How many operators."""
-        return len(self.constants)
-
 
 @lru_cache(maxsize=16)
 def measurables(sites: Sites, operators: tuple[Operator, ...]) -> Measurables:

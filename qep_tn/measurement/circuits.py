@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from scipy import sparse
 
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.hamiltonians.sites import Sites
-from qep_tn.measurement.bases import LETTERS, Measurables, Readings, measurables
+from qep_tn.measurement.bases import LETTERS, Readings, measurables
 
 _WORK = 2e6  # comparisons of a product with a circuit in all rounds: about a second
 _PATIENCE = 20  # rounds before a random start
@@ -22,25 +22,58 @@ Setting = dict[int, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Circuits:
-    """Measurement settings that together measure some operators.
+class Circuit:
+    """One measurement setting, and what its outcomes tell of some operators.
 
-    bases: of each circuit, a letter for every site; Z where nothing asks for another.
-    weights: (number of circuits, number of products), each product the mean over all circuits that measure it: a
-        column adds up to one.
+    basis: a letter for every site; Z where nothing asks for another.
+    products: those it measures. shares: (number of operators, number of products), of each operator what this circuit
+        tells; a product that several circuits measure is their mean.
+    centre, spread: of what it tells, mean and variance in the maximally mixed state, (number of operators,).
     """
 
-    measured: Measurables
-    bases: tuple[str, ...]
-    weights: sparse.csr_array
+    basis: str
+    products: tuple[Readings, ...]
+    shares: sparse.csr_array
+    centre: NDArray
+    spread: NDArray
+
+    def told(self, levels: NDArray) -> NDArray:
+        """What each shot tells of each operator, (shots, number of operators). levels: (shots, L)."""
+        found = np.ones((len(levels), len(self.products)))
+        for acting, places, table in self._factors:
+            found[:, acting] *= table[np.arange(len(acting)), levels[:, places]]
+        return found @ self.shares.T
+
+    @cached_property
+    def _factors(self) -> list[tuple[NDArray, NDArray, NDArray]]:
+        """The first, second ... factors of all products: which have one, on which site, and its values by level."""
+        factors = []
+        for depth in range(max(map(len, self.products), default=0)):
+            acting = [p for p, readings in enumerate(self.products) if len(readings) > depth]
+            readings = [self.products[p][depth] for p in acting]
+            table = np.zeros((len(acting), max(len(r.values) for r in readings)))
+            for row, reading in zip(table, readings, strict=True):
+                row[: len(reading.values)] = reading.values
+            factors.append((np.array(acting), np.array([r.site for r in readings]), table))
+        return factors
+
+
+@dataclass(frozen=True, eq=False)
+class Circuits:
+    """Circuits that together measure some operators. constants: of each operator, what no circuit need tell."""
+
+    circuits: tuple[Circuit, ...]
+    constants: NDArray
+
+    def __iter__(self) -> Iterator[Circuit]:
+        return iter(self.circuits)
+
+    def __len__(self) -> int:
+        return len(self.circuits)
 
     def __str__(self) -> str:
         """A line for each circuit: the basis of each site, and how many products it measures."""
-        counts = np.diff(self.weights.indptr)
-        return "\n".join(f"{basis}  {count} products" for basis, count in zip(self.bases, counts, strict=True))
-
-    def __len__(self) -> int:
-        return len(self.bases)
+        return "\n".join(f"{circuit.basis}  {len(circuit.products)} products" for circuit in self)
 
 
 @lru_cache(maxsize=16)
@@ -52,12 +85,18 @@ def circuits(sites: Sites, operators: tuple[Operator, ...]) -> Circuits:
     """
     measured = measurables(sites, operators)
     settings = fewest_settings(measured.products)
-    bases = tuple("".join(setting.get(site, LETTERS[0]) for site in range(len(sites))) for setting in settings)
-    measuring = np.array(
-        [[all(basis[r.site] == r.letter for r in readings) for readings in measured.products] for basis in bases], float
-    )
-    weights = measuring / measuring.sum(axis=0) if bases else np.zeros((0, 0))
-    return Circuits(measured, bases, sparse.csr_array(weights))
+    bases = ["".join(setting.get(site, LETTERS[0]) for site in range(len(sites))) for setting in settings]
+    told = [
+        [p for p, r in enumerate(measured.products) if all(basis[x.site] == x.letter for x in r)] for basis in bases
+    ]
+    times = np.bincount([p for inside in told for p in inside], minlength=len(measured.products))
+    found = []
+    for basis, inside in zip(bases, told, strict=True):
+        shares = sparse.csr_array(measured.matrix[:, inside] / times[inside])
+        means, spreads = measured.mixed[:, inside]
+        products = tuple(measured.products[p] for p in inside)
+        found.append(Circuit(basis, products, shares, shares @ means, shares.power(2) @ spreads))
+    return Circuits(tuple(found), measured.constants)
 
 
 def fewest_settings(products: Sequence[Readings]) -> list[Setting]:
@@ -123,16 +162,3 @@ def _greedily(products: Sequence[Readings], order: Sequence[int]) -> tuple[list[
 
 def _fits(readings: Readings, setting: Setting) -> bool:
     return all(setting.get(r.site, r.letter) == r.letter for r in readings)
-
-
-def product_values(products: Sequence[Readings], levels: NDArray) -> NDArray:
-    """What each product counts in every shot, (shots, number of products). levels: (shots, L)."""
-    found = np.ones((len(levels), len(products)))
-    for depth in range(max(map(len, products), default=0)):
-        acting = [p for p, readings in enumerate(products) if len(readings) > depth]
-        factors = [products[p][depth] for p in acting]
-        table = np.zeros((len(factors), max(len(r.values) for r in factors)))
-        for row, factor in zip(table, factors, strict=True):
-            row[: len(factor.values)] = factor.values
-        found[:, acting] *= table[np.arange(len(factors)), levels[:, [r.site for r in factors]]]
-    return found

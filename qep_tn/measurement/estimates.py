@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.hamiltonians.sites import Sites
-from qep_tn.measurement.circuits import circuits, product_values
+from qep_tn.measurement.circuits import circuits
 from qep_tn.measurement.sampling import draw
 from qep_tn.measurement.shots import Shots
 from qep_tn.states.ground_state import State, expectations
@@ -50,17 +50,11 @@ def measure(
     if shots.kind == "gaussian":
         return _with_gaussian_noise(state, operators, shots, rng, correlated)
     plan = circuits(sites, operators)
-    measured = plan.measured
-    values, covariance = measured.constants.copy(), np.zeros((measured.count,) * (2 if correlated else 1))
-    for number, basis in enumerate(plan.bases):
-        levels = shots.read(draw(state, sites, basis, shots.count, rng), sites, rng)
-        row = plan.weights[[number]]
-        inside, weights = row.indices, row.data
-        shares = (measured.matrix[:, inside] * weights).tocsr()  # of each operator, what this circuit tells
-        told = product_values([measured.products[p] for p in inside], levels) @ shares.T  # (shots, operators)
+    values, covariance = plan.constants.copy(), np.zeros((len(operators),) * (2 if correlated else 1))
+    for circuit in plan:
+        told = circuit.told(shots.read(draw(state, sites, circuit.basis, shots.count, rng), sites, rng))
         values += told.mean(axis=0)
-        means, spreads = measured.mixed[:, inside]
-        covariance += _of_the_mean(told, shares @ means, shares.power(2) @ spreads, correlated)
+        covariance += _of_the_mean(told, circuit.centre, circuit.spread, correlated)
     return Estimate(values, covariance)
 
 
