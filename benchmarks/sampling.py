@@ -2,7 +2,7 @@
 
     python -m benchmarks.sampling
 
-A random state of bond dimension 32 on 128 qubits, measured in the Z basis. The libraries take their shots one by one, so
+A random state of bond dimension 32 on 128 qubits, measured in the Z basis. The libraries take shots one by one, so
 what 10 000 of them take is extrapolated from 100. The deviations of all means of Z_j Z_j+1 from the exact ones, in
 standard errors, are one on average if the distribution is right.
 """

@@ -1,7 +1,7 @@
 """Quantum equilibrium propagation on tensor networks: gradients for every coupling of a long quantum chain."""
 
 from qep_tn import models
-from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient, response_matrix
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient
 from qep_tn.gradients.losses import CrossEntropy, Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
@@ -20,7 +20,7 @@ from qep_tn.states.mps import MPS
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
-from qep_tn.tasks.gradients import gradients
+from qep_tn.tasks.gradients import gradients, response_matrix
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 from qep_tn.tasks.train import Trained, train
@@ -56,8 +56,8 @@ __all__ = [
     "Samples",
     "Scaling",
     "Sensitivity",
-    "Simplex",
     "Shots",
+    "Simplex",
     "Site",
     "Sm",
     "SoftBound",

@@ -17,6 +17,7 @@ from qep_tn.configuration.section import hint
 from qep_tn.expressions.operators_and_losses import parse_operator
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Operator
+from qep_tn.measurement.shots import Shots
 from qep_tn.models import PHASES, sensor_sites
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.samples import Samples, Simplex, Source
@@ -125,12 +126,13 @@ def _phase_labels(config: Config, H: Hamiltonian) -> PhaseLabels:
 def training_settings(config: Config) -> dict[str, Any]:
     """The settings of [train], as `qep_tn.train` takes them."""
     section = config.train
-    settings = section.model_dump(exclude={"outputs", "soft_bounds", "rate", "beta"})
+    settings = section.model_dump(exclude={"outputs", "soft_bounds", "rate", "beta", "shots", "shot_noise"})
     trained = section.train
     if trained is None and config.sensor is not None:
         trained = ["sensor", "coupling"]
     return settings | {
         "train": trained,
+        "shots": None if section.shots is None else Shots(section.shots, section.shot_noise),
         "rate": _schedule(section.rate),
         "beta": _schedule(section.beta),
         "penalty": [SoftBound(name, bound, slope) for name, (bound, slope) in section.soft_bounds.items()],

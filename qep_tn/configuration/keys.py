@@ -3,8 +3,8 @@
 One section a noun: [model], [parameters], [solver], [sensor], [data]; and one a verb: [gradient], [explore],
 [sensitivity], [boundary], [train], [verify]. Every key has a default but `model.name`; unknown keys are errors. The
 seed of everything random is `solver.seed`. A field's description is what messages say about its values. Nothing here
-executes code from a file, except functions that it names, as `model.name = "package.module:function"`. `qep_tn.configuration.toml_file` reads and
-writes the file, `qep_tn.configuration.build` makes Hamiltonians, losses and solvers of it.
+executes code from a file, except the functions that it names. `qep_tn.configuration.toml_file` reads and writes the
+file, `qep_tn.configuration.build` and `data` make Hamiltonians, losses, solvers and samples of it.
 """
 
 from __future__ import annotations
@@ -189,6 +189,10 @@ class TrainSection(Section):
     kept: int = Field(default=64, ge=0, description="a number of ground states, 0 or more")
     checked: float = Field(default=0.02, ge=0, le=1, description="a share of the samples, 0 to 1")
     rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
+    shots: int | None = Field(default=None, ge=2, description="a number of shots, 2 or more")
+    shot_noise: Literal["projective", "gaussian"] = Field(
+        default="projective", description="'projective' or 'gaussian'"
+    )
     beta: PositiveFloat | Literal["auto"] | ScheduleTable = Field(default="auto", description=f"'auto', {_SCHEDULE}")
     scheme: Scheme = Field(default="symmetric", description="'symmetric', 'one-sided' or 'linear-response'")
 

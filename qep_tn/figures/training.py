@@ -79,17 +79,17 @@ def answers(history: xr.Dataset, names: tuple[str, str, str], model: str = "") -
         if model in PHASES and set(PHASES[model].parameters) == set(names):
             _draw_phases(ax, model, names, total, signs)
         places = np.abs(inputs).T / total @ _CORNERS
-        ax.scatter(*places.T, c=_mixed(outputs), s=13, linewidths=0, zorder=3)
+        ax.scatter(places[:, 0], places[:, 1], c=_mixed(outputs), s=13, linewidths=0, zorder=3)
         wrong = outputs.argmax(axis=1) != targets.argmax(axis=1)
         ax.scatter(
-            *places[wrong].T, s=30, facecolors="none", edgecolors="black", linewidths=0.8, zorder=4,
+            places[wrong, 0], places[wrong, 1], s=30, facecolors="none", edgecolors="black", linewidths=0.8, zorder=4,
             label=f"misjudged, {wrong.sum()} of {len(wrong)}",
         )  # fmt: skip
         for number in range(outputs.shape[1]):
             ax.scatter([], [], color=_COLORS[number], s=13, label=f"output {number}")
-        for name, sign, corner, shift in zip(names, signs, _CORNERS, ((0, -0.07), (0, -0.07), (0, 0.04)), strict=True):
-            text = symbol(name).replace("$", "")
-            ax.text(*(corner + shift), f"${'-' if sign < 0 else ''}{text} = {total:g}$", ha="center", va="center")
+        for name, sign, (x, y), down in zip(names, signs, _CORNERS, (-0.07, -0.07, 0.04), strict=True):
+            text = f"${'-' if sign < 0 else ''}{symbol(name).strip('$')} = {total:g}$"
+            ax.text(x, y + down, text, ha="center", va="center")
         ax.set_axis_off()
         ax.set(xlim=(-0.12, 1.12), ylim=(-0.12, 0.95), aspect="equal")
         ax.legend(loc="upper left", bbox_to_anchor=(-0.08, 1.0), handletextpad=0.1)
@@ -174,15 +174,14 @@ def _draw_phases(ax: Axes, model: str, names: tuple[str, str, str], total: float
     first, second = np.meshgrid(np.linspace(0, 1, _FINE), np.linspace(0, 1, _FINE))
     weights = np.stack([first.ravel(), second.ravel(), 1 - first.ravel() - second.ravel()])
     weights = weights[:, weights[2] >= 0]
-    places = weights.T @ _CORNERS
+    x, y = (weights.T @ _CORNERS).T
     phases = PHASES[model]
     found = phases.phase(**dict(zip(names, total * weights * signs[:, None], strict=True)))
     for number in np.unique(found):
         inside = found == number
-        ax.tricontour(*places.T, inside.astype(float), levels=[0.5], colors="black", linewidths=0.7, zorder=2)
-        ax.text(
-            *places[inside].mean(axis=0), phases.names[number], ha="center", va="center", color=GREY, zorder=2
-        )
+        ax.tricontour(x, y, inside.astype(float), levels=[0.5], colors="black", linewidths=0.7, zorder=2)
+        middle = x[inside].mean(), y[inside].mean()
+        ax.text(*middle, phases.names[number], ha="center", va="center", color=GREY, zorder=2)
 
 
 def _mixed(outputs: NDArray) -> NDArray:

@@ -29,7 +29,9 @@ def check_problem(H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver, star
         raise ValueError(f"start has {len(start.sites)} sites that differ from the Hamiltonian's {len(H.sites)}")
 
 
-def check_settings(solver: Solver, rtol: float, beta: Any, scheme: str, certify: str, measured: bool) -> None:
+def check_settings(
+    solver: Solver, rtol: float, beta: Any, scheme: str, certify: str, error: str, measured: bool
+) -> None:
     """Raise ValueError for settings that a gradient cannot have. measured: whether it takes shots."""
     if not (isinstance(rtol, Real) and 0 < rtol < 1):
         raise ValueError(f"rtol = {rtol!r}: a relative error lies between 0 and 1")
@@ -41,6 +43,8 @@ def check_settings(solver: Solver, rtol: float, beta: Any, scheme: str, certify:
         raise ValueError(f"scheme 'linear-response' needs ExactDiagonalization, not {type(solver).__name__}")
     if certify not in ("cheap", "full"):
         raise ValueError(f"certify = {certify!r}: choose 'cheap' or 'full'")
+    if error not in ("full", "cheap"):
+        raise ValueError(f"error = {error!r}: choose 'full' or 'cheap'")
     if measured and scheme == "linear-response":
         raise ValueError("shots are taken in nudged states, and scheme 'linear-response' has none; choose 'symmetric'")
     if measured and solver.nudging is Nudging.ANALYTIC:

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.gradients.checks import check_problem, check_settings
-from qep_tn.gradients.error_bars import error_estimate, signal_error
+from qep_tn.gradients.error_bars import error_estimate, error_of_one_level, signal_error
 from qep_tn.gradients.examination import NOTHING, against_exact, by_other_states, small_enough
-from qep_tn.gradients.losses import Expectation, Loss
+from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.measured import Experiment, Measured
 from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_levels, with_lowest_states
 from qep_tn.gradients.trust import Certificate, Trust, verdict
@@ -38,6 +38,7 @@ from qep_tn.states.ground_state import GroundState, expectations
 
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
 Certify = Literal["cheap", "full"]
+Estimate = Literal["full", "cheap"]
 
 _SAME_ENERGY = 1e-12  # of the sum of all coefficients: rounding in an energy
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
@@ -123,6 +124,7 @@ def gradient(
     scheme: Scheme = "symmetric",
     start: GroundState | None = None,
     certify: Certify = "cheap",
+    error: Estimate = "full",
     shots: int | Shots | None = None,
     rng: int | np.random.Generator = 0,
 ) -> Gradient:
@@ -138,6 +140,9 @@ def gradient(
         cannot be trusted.
     certify: "cheap", by variance and by the residual of the response, a tenth of the work; "full", also by the gap to
         the first excited state and an independent start, or by exact diagonalization where that is no effort.
+    error: "full", from two levels of accuracy that are compared; "cheap", from the finer one alone, for many gradients
+        whose noise averages out: then it is the accuracy that the settings are made for, and the bias that the weight
+        of the response tells. Solvers of whole chains, `TenpyDMRG` and `QuimbDMRG`, have the full one in any case.
     shots: measure instead of compute: shots of every circuit in the free and in each nudged state. The error signal
         follows from measured values. `Shots` has Gaussian noise and readout errors. beta="auto" is then the nudge whose
         bias and shot noise are least together; with a given one, nothing but the states themselves is computed.
@@ -146,7 +151,7 @@ def gradient(
     Warns with DegenerateGroundStateWarning if free and nudged state are different branches.
     Raises ValueError for input that does not fit together.
     """
-    result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify, shots, rng)
+    result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify, shots, rng, error)
     if result.status.concerns_branches:
         warnings.warn(result.message, DegenerateGroundStateWarning, stacklevel=2)
     return result
@@ -155,7 +160,7 @@ def gradient(
 def silent_gradient(
     H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver | None, rtol: float, beta: float | Literal["auto"],
     scheme: Scheme, start: GroundState | None, certify: Certify = "cheap", shots: int | Shots | None = None,
-    rng: int | np.random.Generator = 0,
+    rng: int | np.random.Generator = 0, error: Estimate = "full",
 ) -> Gradient:  # fmt: skip
     """As `gradient`, without its warning: for whoever warns elsewhere.
 
@@ -165,13 +170,15 @@ def silent_gradient(
     """
     solver = default_solver(H) if solver is None else solver
     check_problem(H, theta, loss, solver, start)
-    check_settings(solver, rtol, beta, scheme, certify, measured=shots is not None)
+    check_settings(solver, rtol, beta, scheme, certify, error, measured=shots is not None)
     if shots is not None:
         return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, as_shots(shots), generator(rng))
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
-    result = _taken(H, theta, loss, solver, rtol, beta, scheme, start)
+    cheap = error == "cheap"
+    solver = solver.for_one_level() if cheap else solver
+    result = _taken(H, theta, loss, solver, rtol, beta, scheme, start, cheap)
     if start is not None and beta == "auto" and result.status.concerns_states:
-        cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None)
+        cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None, cheap)
         resolved = max(solver.energy_error, _SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
         chosen = cold if cold.free.energy < result.free.energy - resolved else result
         result = replace(chosen, ground_states=result.ground_states + cold.ground_states)
@@ -222,7 +229,7 @@ def _fully_certified(result: Gradient, H: Hamiltonian, theta: Theta, loss: Loss,
 
 def _taken(
     H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver, rtol: float, beta: float | Literal["auto"],
-    scheme: Scheme, start: GroundState | None,
+    scheme: Scheme, start: GroundState | None, cheap: bool,
 ) -> Gradient:  # fmt: skip
     """The gradient from one search for the free state."""
     free = solver.ground_state(H, theta, start=start)
@@ -240,6 +247,9 @@ def _taken(
 
     relative = solver.nudge_strength(rtol, scheme, len(H.sites))
     strength = nudge.relative_beta(relative) if beta == "auto" else float(beta)
+    if cheap and solver.nudging is not Nudging.SWEPT:
+        only = _only_level(solver, nudge, scheme, strength, rtol, free, adapt=beta == "auto")
+        return _result(nudge, loss, rtol, only.gradient, error_of_one_level(only, rtol), only, values, 1 + only.order)
     if solver.nudging in _MANIFOLDS:
         return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
     fine, coarse = exact_levels(solver, nudge, scheme, (strength, COARSER_NUDGE * strength), free)
@@ -248,28 +258,15 @@ def _taken(
     return _result(nudge, loss, rtol, fine.gradient, error, fine, values, 1 + 2 * fine.order)
 
 
-def response_matrix(
-    H: Hamiltonian,
-    theta: Theta,
-    *,
-    solver: Solver | None = None,
-    rtol: float = 1e-4,
-    beta: float | Literal["auto"] = "auto",
-    scheme: Scheme = "symmetric",
-    start: GroundState | None = None,
-) -> NDArray:
-    """chi[j, k] = d<A_j>/d theta_k for all couplings, (n, n), row by row from a nudge with A_j.
-
-    Onsager reciprocity makes it symmetric; its asymmetry tests an implementation. Costs n gradients.
-    """
-    rows = []
-    for operator in H.couplings:
-        result = gradient(
-            H, theta, Expectation(operator), solver=solver, rtol=rtol, beta=beta, scheme=scheme, start=start
-        )
-        start = result.free
-        rows.append(H.flatten(result.gradient))
-    return np.array(rows)
+def _only_level(
+    solver: Any, nudge: Nudge, scheme: Scheme, beta: float, rtol: float, free: GroundState, adapt: bool
+) -> Level:
+    """Nudged states at one accuracy, that which is asked for."""
+    if solver.nudging is Nudging.SOLVED:
+        return exact_levels(solver, nudge, scheme, (beta,), free)[0]
+    return WindowedManifold(
+        solver, nudge, scheme, beta, nudge.relative_beta(_STRONG), rtol, free, adapt, rounds=2
+    ).only_level()
 
 
 def _on_manifold(

@@ -80,7 +80,8 @@ class Level:
 
     beta: nudge strength. gradient: over the couplings. free: the free state.
     order: 2 for states at +beta and -beta, 1 for one at +beta, 0 for none.
-    overlap: the smallest |<free|nudged>|^2. message: empty, or why a nudged state has not converged.
+    overlap: the smallest |<free|nudged>|^2. weight: of the response to the nudge in a nudged state.
+    message: empty, or why a nudged state has not converged.
     settled: whether the gradient came to rest; if not, no finer manifold helps.
     last_change: of the gradient, in the last sweep.
     curvature: over the couplings, the gradient's bias over beta^order, as two nudges on a coarser manifold tell it.
@@ -97,6 +98,7 @@ class Level:
     free: GroundState
     order: int = 0
     overlap: float = 1.0
+    weight: float = 0.0
     message: str = ""
     settled: bool = True
     assemble: Callable[[], tuple[GroundState, ...]] = tuple
@@ -136,7 +138,11 @@ class Level:
         """The level of nudged states at hand."""
         overlap = min(state.fidelity(free) for state in nudged)
         message = message or next((state.message for state in nudged if not state.converged), "")
-        return cls(beta, gradient, free, len(nudged), overlap, message, assemble=lambda: tuple(nudged), certify=certify)
+        other = nudged[-1] if len(nudged) == 2 else free
+        weight = weight_between(nudged[0].fidelity(other), len(nudged))
+        return cls(
+            beta, gradient, free, len(nudged), overlap, weight, message, assemble=lambda: tuple(nudged), certify=certify
+        )
 
 
 class Manifold(Protocol):
@@ -162,6 +168,13 @@ class Manifold(Protocol):
 
     def second_values(self, fine: Level, coarse: Level) -> NDArray:
         """The observables' values without nudge, of another accuracy than those of the fine level's free state."""
+
+
+def weight_between(fidelity: float, order: int) -> float:
+    """The weight of the response in a nudged state, from the fidelity of those at +beta and -beta (order 2), or of that
+    at +beta and one without nudge.
+    """
+    return max(1 - fidelity, 0.0) / order**2
 
 
 SHRINK = 3.0  # by how much the errors of two levels that are compared differ

@@ -24,6 +24,7 @@ from qep_tn.gradients.nudge import (
     difference_quotient,
     resolution,
     signs,
+    weight_between,
 )
 from qep_tn.gradients.residual import response_residual
 from qep_tn.gradients.room import EDGE, FIRST_ROOM, FreeChain, Room, part_of
@@ -110,6 +111,20 @@ class WindowedManifold:
         other, level = (self._level(self._room, strength) for strength in (_OTHER_NUDGE * beta, beta))
         difference = (other.gradient - level.gradient) / (other.beta**level.order - level.beta**level.order)
         return replace(level, curvature=difference)
+
+    def only_level(self) -> Level:
+        """The level of a manifold that no other one follows: the weight of the response in the nudged states tells the
+        bias, and where that is too large the nudge is weakened to what the weight says, once.
+        """
+        if not self.adapt:
+            return self._level(self._room, self.beta)
+        allowed = _BIAS * self.rtol / _BIAS_OVER_WEIGHT
+        beta = max(min(self.beta, self._root(_BIAS / 2) * self._proportional), self._faintest)
+        level = self._level(self._room, beta)
+        bias = max(level.weight if level.order == 2 else math.sqrt(level.weight), 1e-300)
+        if bias <= allowed:
+            return level
+        return self._level(self._room, max(beta * self._root(allowed / (2 * bias)), self._faintest))
 
     def refined(self, level: Level, loss: Loss) -> WindowedManifold:
         """A manifold whose cutoff is finer by `SHRINK`, more rounds, and the nudge whose bias is what may remain."""
@@ -229,6 +244,7 @@ class WindowedManifold:
             message = f"the gradient still changed by {changes[-1]:.1e} in sweep {_CYCLES} of the nudged states"
         free = self._run(room, first, last, 0.0).window
         same = min(abs(overlap(free, run.window)) ** 2 for run in runs[:nudged])
+        apart = abs(overlap(runs[0].window, runs[-1].window)) ** 2
         edge = float(np.abs(quotient[edges]).max(initial=0.0))
         states = cache(lambda: tuple(self._assembled(run, first, message) for run in runs))
         level = Level(
@@ -237,6 +253,7 @@ class WindowedManifold:
             free=self.free,
             order=nudged,
             overlap=same,
+            weight=weight_between(apart, nudged),
             message=message,
             settled=settled,
             noise=Noise(_ROUNDING, min(_FAINTEST_TOLD, 0.02 * self.rtol), _UNDETERMINED * self._chain.share**2),

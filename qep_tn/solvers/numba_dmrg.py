@@ -88,6 +88,10 @@ class NumbaDMRG(DMRGSettings):
         """The cutoff that a gradient of this relative error begins with."""
         return float(max(_CUTOFF_OVER_ROOT * math.sqrt(rtol), 1e-8))
 
+    def for_one_level(self) -> Self:
+        """With the cutoff after one refinement, which is where most gradients end."""
+        return self.with_finer_cutoff(3.0)
+
     def on_one_thread(self) -> Self:
         """The same settings, and results, on one core."""
         return replace(self, threads=1)

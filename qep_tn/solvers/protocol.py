@@ -84,6 +84,10 @@ class Solver:
         """The same settings for gradients of this relative error; `auto` unless the nudge strength is given."""
         return self
 
+    def for_one_level(self) -> Self:
+        """The same settings for a gradient that is not refined, where one begins coarser than it ends."""
+        return self
+
     def with_cutoff(self, cutoff: float) -> Self:
         """The same settings with this Schmidt cutoff, unless the user chose one, or there is none."""
         return self

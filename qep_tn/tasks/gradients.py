@@ -9,8 +9,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qep_tn.gradients.gradient import Certify, DegenerateGroundStateWarning, Gradient, Scheme, silent_gradient
-from qep_tn.gradients.losses import Loss
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.gradients.gradient import Certify, DegenerateGroundStateWarning, Gradient, Scheme, gradient, silent_gradient
+from qep_tn.gradients.losses import Expectation, Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.runs.executors import Shared, in_order
 from qep_tn.solvers.protocol import Solver
@@ -61,6 +64,30 @@ def gradients(
             warnings.warn(g.message, DegenerateGroundStateWarning, stacklevel=2)
         found.append(g)
     return found
+
+
+def response_matrix(
+    H: Hamiltonian,
+    theta: Theta,
+    *,
+    solver: Solver | None = None,
+    rtol: float = 1e-4,
+    beta: float | Literal["auto"] = "auto",
+    scheme: Scheme = "symmetric",
+    start: GroundState | None = None,
+) -> NDArray:
+    """chi[j, k] = d<A_j>/d theta_k for all couplings, (n, n), row by row from a nudge with A_j.
+
+    Onsager reciprocity makes it symmetric; its asymmetry tests an implementation. Costs n gradients.
+    """
+    rows = []
+    for operator in H.couplings:
+        result = gradient(
+            H, theta, Expectation(operator), solver=solver, rtol=rtol, beta=beta, scheme=scheme, start=start
+        )
+        start = result.free
+        rows.append(H.flatten(result.gradient))
+    return np.array(rows)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from qep_tn.descent.update_rules import UPDATES, Optimizer
 from qep_tn.gradients.gradient import Scheme
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
+from qep_tn.measurement.shots import Shots, as_shots
 from qep_tn.runs.executors import Shared, in_order
 from qep_tn.runs.folder import RunFolder
 from qep_tn.runs.loop import carry_through
@@ -96,7 +97,7 @@ def train(
     patience: int | None = None,
     penalty: SoftBound | Sequence[SoftBound] = (),
     bounds: Bounds | None = None,
-    shots: Any = None,
+    shots: int | Shots | None = None,
     beta: float | Decay | Literal["auto"] = "auto",
     scheme: Scheme = "symmetric",
     solver: Solver | None = None,
@@ -124,7 +125,7 @@ def train(
     test, test_every, patience: samples to test with, every so many steps (by default 20 times in all) and at the end;
         and after how many tests in a row without a lower loss it stops; never if None.
     penalty, bounds: soft bounds, and the lowest and highest value of parameters by name.
-    shots: None for exact expectation values; otherwise as in `qep_tn.gradient`.
+    shots: None for exact expectation values; otherwise as in `qep_tn.gradient`. Tests are exact in any case.
     beta, scheme, solver, rtol: as in `qep_tn.gradient`. With beta "auto" a gradient that is not trustworthy does not
         count; one that is given, or a `qep_tn.Decay`, is the rule of the training, finite as it is.
     kept: how many ground states are kept for searches to begin with. checked: the share of samples whose ground state
@@ -137,7 +138,8 @@ def train(
     Raises ValueError for settings that do not make sense, before anything is computed.
     """
     drawn = samples if isinstance(samples, Samples) else samples(np.random.default_rng([seed, 0, 0]), batch)
-    problem = _problem(H, theta, drawn, outputs, loss, train, shots, scheme, solver, rtol)
+    measured = None if shots is None else as_shots(shots)
+    problem = _problem(H, theta, drawn, outputs, loss, train, measured, scheme, solver, rtol)
     _check(optimizer, rate, batch, steps, patience, kept, checked, seeds, spread)
     penalties = (penalty,) if isinstance(penalty, SoftBound) else tuple(penalty)
     for name in (p.parameter for p in penalties):
@@ -158,7 +160,7 @@ def train(
         "loss": loss, "train": [n for n in H.parameters if H.belonging_to(n)[problem.trained].any()],
         "optimizer": optimizer, "rate": rate, "batch": batch, "test": test, "test_every": plan.test_every,
         "patience": patience, "penalty": list(penalties), "bounds": {n: list(b) for n, b in (bounds or {}).items()},
-        "shots": shots, "beta": beta, "scheme": scheme, "rtol": rtol, "kept": kept, "checked": checked,
+        "shots": measured, "beta": beta, "scheme": scheme, "rtol": rtol, "kept": kept, "checked": checked,
         "seeds": seeds, "spread": spread, "seed": seed, **solver_settings(problem.solver),
     }  # fmt: skip
     parts = [
@@ -261,7 +263,7 @@ def _start(plan: Plan, problem: Problem, position: NDArray, spread: float, seed:
 
 def _problem(
     H: Hamiltonian, theta: Theta, samples: Samples, outputs: Sequence[Operator], loss: LossName,
-    train: Sequence[str] | None, shots: Any, scheme: Scheme, solver: Solver | None, rtol: float,
+    train: Sequence[str] | None, shots: Shots | None, scheme: Scheme, solver: Solver | None, rtol: float,
 ) -> Problem:  # fmt: skip
     """What is trained. Raises ValueError where Hamiltonian, samples and outputs do not fit together."""
     if loss not in LOSSES:

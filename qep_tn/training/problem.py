@@ -14,6 +14,7 @@ from qep_tn.gradients.gradient import Gradient, Scheme, silent_gradient
 from qep_tn.gradients.losses import CrossEntropy, Loss, MeanSquaredError
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
+from qep_tn.measurement.shots import Shots
 from qep_tn.runs.executors import Shared
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState, expectations
@@ -43,7 +44,7 @@ class Problem:
     solver: Solver
     rtol: float
     scheme: Scheme
-    shots: Any = None
+    shots: Shots | None = None
 
     def at(self, position: NDArray, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters: couplings by position, and the inputs of a sample."""
@@ -104,7 +105,7 @@ def sample_gradient(work: SampleWork) -> SampleGradient:
     g = _gradient(problem, work, work.start)
     lower, deviation, solves = False, np.nan, g.ground_states
     if work.checked and work.start is not None:
-        cold = _gradient(problem, work, None)
+        cold = _gradient(problem, work, None, cold=True)
         solves += cold.ground_states
         scale = float(np.abs(problem.H.coefficients(work.theta)).sum())
         lower = cold.free.energy < g.free.energy - max(problem.solver.energy_error, _SAME_ENERGY) * scale
@@ -129,10 +130,12 @@ def sample_gradient(work: SampleWork) -> SampleGradient:
     )
 
 
-def _gradient(problem: Problem, work: SampleWork, start: GroundState | None) -> Gradient:
+def _gradient(problem: Problem, work: SampleWork, start: GroundState | None, cold: bool = False) -> Gradient:
+    """From one level; a cold search to check by has its error measured."""
     return silent_gradient(
         problem.H, work.theta, problem.loss_for(work.target), problem.solver.on_one_thread(), problem.rtol, work.beta,
-        problem.scheme, start,
+        problem.scheme, start, shots=problem.shots, rng=np.random.default_rng(work.seed),
+        error="full" if cold else "cheap",
     )  # fmt: skip
 
 

@@ -1,0 +1,470 @@
+"""Supervised training: samples, gradients, warm starts; and that a training that is cut short loses nothing."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import qep_tn as qt
+from qep_tn import X, Y, Z
+from qep_tn.models import phase_sensor, sensor_sites
+from qep_tn.runs.executors import Shared
+from qep_tn.runs.folder import RunFolder
+from qep_tn.training.problem import Problem, SampleWork, sample_gradient
+from qep_tn.training.samples import Samples, Simplex
+from qep_tn.training.scores import confusion
+from qep_tn.training.warm_starts import WarmStarts
+
+EXACT = qt.ExactDiagonalization()
+NAMES = ("g_x", "g_zz", "g_zxz")
+
+
+def published_label(g_x, g_zz, g_zxz):
+    """Of the published task, with its g_zxz of the other sign."""
+    return np.where(g_zz >= 2, 1, np.where(2 * g_x < 4 - g_zz, 0, 2))
+
+
+TRIANGLE = Simplex(NAMES, 4.0, published_label, 3, (1.0, 1.0, -1.0))
+
+
+def sensor(L=4, couplings="XYZ"):
+    H = phase_sensor(qt.models.cluster_ising(L, periodic=True), couplings=couplings)
+    A, B = sensor_sites(L)
+    outputs = [0.25 * (1 + a * Z(A)) * (1 + b * Z(B)) for a, b in ((1, 1), (1, -1), (-1, -1))]
+    return H, outputs
+
+
+def start(H, rng):
+    return {name: rng.normal(size=len(H.parameters[name])) for name in ("sensor", "coupling")}
+
+
+def trained(run=None, H=None, samples=TRIANGLE, theta=None, **settings):
+    made, outputs = sensor()
+    H = made if H is None else H
+    theta = start(H, np.random.default_rng(1)) if theta is None else theta
+    defaults = {
+        "outputs": outputs, "solver": EXACT, "steps": 3, "batch": 3, "test": TRIANGLE(np.random.default_rng(5), 4),
+        "test_every": 2, "checked": 0.3, "kept": 5, "processes": 1, "progress": False,
+    }  # fmt: skip
+    return qt.train(H, theta, samples, run=run, **defaults | settings)
+
+
+def alike(a, b):
+    """Whether two histories are the same to the last bit, but for wall times."""
+    return a.drop_vars("seconds").identical(b.drop_vars("seconds"))
+
+
+# --- the sensor
+
+
+def test_sensor_stands_beside_its_sites():
+    assert sensor_sites(8) == (1, 2)
+    assert sensor_sites(64, 2, (30, 31, 32, 33)) == (32, 33)
+    assert sensor_sites(10, 2, ((0, 1), (8, 9))) == (1, 10)
+    assert sensor_sites(10, 2, ((8, 9), (0, 1))) == (10, 1)
+    assert sensor_sites(6, 3, (2,)) == (3, 4, 5)
+
+
+def test_sensor_has_the_published_number_of_couplings():
+    H = phase_sensor(qt.models.cluster_ising(8, periodic=True))
+    assert [len(H.parameters[name]) for name in ("sensor", "coupling")] == [15, 36]
+    assert len(phase_sensor(qt.models.cluster_ising(8), couplings="XZ").parameters["coupling"]) == 16
+    assert len(phase_sensor(qt.models.cluster_ising(8), couplings="Z").parameters["coupling"]) == 4
+
+
+def test_decoupled_sensor_leaves_the_system_as_it_is(rng):
+    """Energy of system and sensor apart, and expectation values of the system at the places to which they moved."""
+    system = qt.models.cluster_ising(5)
+    theta = dict(zip(NAMES, rng.uniform(0.5, 1.5, 3), strict=True))
+    alone = EXACT.ground_state(system, theta)
+    H = phase_sensor(system, near=(1, 3))
+    A, B = sensor_sites(5, 2, (1, 3))
+    values = rng.normal(size=15)
+    joint = EXACT.ground_state(H, {**theta, "sensor": values, "coupling": np.zeros(36)})
+    apart = qt.Hamiltonian(qt.qubits(2), {"s": [*(P(s) for s in (0, 1) for P in (X, Y, Z)),
+                                                *(P(0) * Q(1) for P in (X, Y, Z) for Q in (X, Y, Z))]})  # fmt: skip
+    assert joint.energy == pytest.approx(alone.energy + EXACT.ground_state(apart, {"s": values}).energy, abs=1e-10)
+    places = [j for j in range(7) if j not in (A, B)]
+    assert joint.expectation([X(places[j]) for j in range(5)]) == pytest.approx(
+        alone.expectation([X(j) for j in range(5)]), abs=1e-8
+    )
+    assert joint.expectation(Z(places[1]) * Z(places[2])) == pytest.approx(alone.expectation(Z(1) * Z(2)), abs=1e-8)
+
+
+def test_couplings_are_the_published_matrix():
+    """Rows are sites and letters, columns sensors and letters."""
+    operators = np.array([str(a) for a in phase_sensor(qt.models.cluster_ising(4)).parameters["coupling"]], object)
+    matrix = operators.reshape(6, 6)
+    assert matrix[0, 0] == "X(0) * X(1)"
+    assert matrix[1, 5] == "Y(0) * Z(2)"
+    assert matrix[5, 0] == "X(1) * Z(3)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sensors": 0}, "sensors is 0"),
+        ({"near": (0, 9)}, "near has site 9; the system has sites 0..3"),
+        ({"near": (1, 1)}, "each once"),
+        ({"near": ((0,), (1,), (2,))}, "sites for 3 sensors, and there are 2"),
+        ({"couplings": "XA"}, "couplings is 'XA'"),
+    ],
+)
+def test_sensor_that_makes_no_sense_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        phase_sensor(qt.models.cluster_ising(4), **settings)
+
+
+def test_sensor_beside_bosons_is_refused():
+    chain = qt.Hamiltonian(qt.bosons(3, 2), {"U": [qt.Number(j) for j in range(3)]})
+    with pytest.raises(ValueError, match="site 0, which is no qubit"):
+        phase_sensor(chain)
+
+
+# --- samples
+
+
+def test_simplex_is_uniform_and_labelled():
+    drawn = TRIANGLE(np.random.default_rng(2), 4000)
+    inputs = np.array([drawn.inputs[name] for name in NAMES])
+    assert np.abs(inputs).sum(axis=0) == pytest.approx(np.full(4000, 4.0))
+    assert (inputs[2] <= 0).all()
+    # phase II is a quarter of the triangle, the others three eighths each
+    assert drawn.targets.mean(axis=0) == pytest.approx([3 / 8, 1 / 4, 3 / 8], abs=4 * np.sqrt(0.25 / 4000))
+    patches = Simplex(NAMES, 4.0, published_label, 3, (1.0, 1.0, -1.0), ((4.0, 0.0, 0.0),), 0.5)
+    near = patches(np.random.default_rng(2), 50)
+    assert (near.inputs["g_x"] >= 3.5).all()
+
+
+def test_exact_phases_are_the_published_labels():
+    from qep_tn.configuration.data import PhaseLabels
+
+    drawn = TRIANGLE(np.random.default_rng(3), 500)
+    labels = PhaseLabels("cluster_ising", ("cluster phase", "ferromagnet", "paramagnet"), {})
+    assert (labels(**drawn.inputs) == drawn.targets.argmax(axis=1)).all()
+
+
+def test_samples_are_read_as_they_were_written(tmp_path):
+    (tmp_path / "a.csv").write_text("g_x, g_zz,target_0,target_1\n1,0.5,1,0\n2,0.25,0,1\n")
+    read = Samples.read(tmp_path / "a.csv")
+    assert list(read.inputs) == ["g_x", "g_zz"]
+    assert read.inputs["g_zz"].tolist() == [0.5, 0.25]
+    assert read.targets.tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("g_x,target_0\n1,1\nnan,0\n", "line 3: g_x is 'nan'"),
+        ("g_x,target_0\n1,1\n2\n", "line 3: has 1 values for 2 columns"),
+        ("g_x,target_0\n1,one\n", "line 2: target_0 is 'one'"),
+        ("g_x,target_1\n1,1\n", "columns target_0, target_1"),
+        ("g_x,g_x,target_0\n1,1,1\n", "occurs twice"),
+        ("g_x,target_0\n", "has no samples"),
+    ],
+)
+def test_table_that_is_wrong_is_refused_with_its_row(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Samples.read(tmp_path / "a.csv")
+
+
+def test_every_sample_comes_once_in_an_epoch():
+    samples = Samples({"g_x": np.arange(7.0)}, np.ones((7, 1)))
+    H = qt.models.transverse_field_ising(4)
+    seen = []
+    settings = {"outputs": [X(1)], "train": ["J"], "theta": {"J": 1.0}, "test": None, "batch": 3, "steps": 6}
+
+    def spied(work, arguments):
+        seen.extend(a.theta["h"] for a in arguments)
+        return map(work, arguments)
+
+    from qep_tn.tasks import train as task
+
+    original = task.in_order
+    task.in_order = lambda function, arguments, **_: spied(function, arguments)
+    try:
+        trained(H=H, samples=Samples({"h": samples.inputs["g_x"] + 1}, samples.targets), **settings)
+    finally:
+        task.in_order = original
+    assert sorted(seen[:7]) == sorted(seen[7:14]) == [1, 2, 3, 4, 5, 6, 7]
+    assert seen[:7] != seen[7:14]
+
+
+# --- gradients
+
+
+@pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
+def test_gradient_of_a_batch_is_the_mean_of_exact_differences(loss):
+    """By central differences of the batch's loss, samples and penalty drawn as the training draws them."""
+    H, outputs = sensor()
+    theta, batch = start(H, np.random.default_rng(1)), 3
+    penalty = qt.SoftBound("coupling", 0.1, 0.02)
+    row = trained(steps=0, test=None, loss=loss, penalty=penalty).history.isel(step=0)
+    samples = TRIANGLE(np.random.default_rng([0, 0, 0]), batch)
+
+    def value(couplings):
+        total = 0.02 * np.maximum(np.abs(couplings["coupling"]) - 0.1, 0).sum()
+        for n in range(batch):
+            state = EXACT.ground_state(H, {**couplings, **samples.theta(n)})
+            p, t = state.expectation(outputs), samples.targets[n]
+            total += (((p - t) ** 2).sum() if loss == "squared" else -(t * np.log(p)).sum()) / batch
+        return total
+
+    assert float(row["loss"]) == pytest.approx(value(theta), rel=1e-7)
+    step = 1e-4
+    for name, entry in (("sensor", 1), ("sensor", 9), ("coupling", 0), ("coupling", 20)):
+        moved = [{**theta, name: theta[name] + s * step * np.eye(len(theta[name]))[entry]} for s in (1, -1)]
+        slope = (value(moved[0]) - value(moved[1])) / (2 * step)
+        assert float(row[f"gradient_{name}"][entry]) == pytest.approx(slope, rel=1e-5, abs=1e-7)
+
+
+def test_warm_gradients_of_a_chain_are_those_of_exact_diagonalization():
+    """NumbaDMRG from a kept state beside exact diagonalization, at rtol."""
+    H, outputs = sensor(8)
+    rng = np.random.default_rng(4)
+    theta = {"sensor": rng.normal(size=15), "coupling": 0.3 * rng.normal(size=36)}
+    samples = TRIANGLE(rng, 4)
+    settings = {"outputs": tuple(outputs), "loss": "squared", "rtol": 1e-2, "scheme": "symmetric"}
+    trained_mask, free = H.belonging_to("sensor", "coupling"), None
+    for n in range(4):
+        found = []
+        for solver in (qt.NumbaDMRG(), EXACT):
+            problem = Problem(H, {**theta, **samples.theta(0)}, trained_mask, solver=solver, **settings)
+            at = {**theta, **samples.theta(n)}
+            warm = free if solver is not EXACT else None
+            g = sample_gradient(SampleWork(Shared(problem), at, samples.targets[n], warm, True, "auto", (0,)))
+            assert g.trustworthy, g.message
+            found.append(g)
+        free = found[0].free
+        slope, exact = (np.where(trained_mask, g.slope, 0) for g in found)
+        assert np.linalg.norm(slope - exact) <= 1e-2 * np.linalg.norm(exact)
+        assert found[0].outputs == pytest.approx(found[1].outputs, abs=1e-2)
+
+
+def test_warm_start_is_the_state_of_lowest_energy(rng):
+    H = qt.models.cluster_ising(5)
+    points = [{"g_x": a, "g_zz": b, "g_zxz": 0.3} for a, b in ((2.0, 0.2), (0.2, 2.0), (0.3, 0.4))]
+    states = [EXACT.ground_state(H, theta) for theta in points]
+    warm = WarmStarts(3)
+    assert warm.nearest(H.coefficients(points[0])) is None
+    warm.add(states, [s.state.product_expectations(H.products) for s in states])
+    for theta in ({"g_x": 1.8, "g_zz": 0.3, "g_zxz": 0.2}, {"g_x": 0.3, "g_zz": 1.5, "g_zxz": 0.1}):
+        energies = [float((s.expectation([H.operator(theta)]))[0]) for s in states]
+        assert warm.nearest(H.coefficients(theta)) == int(np.argmin(energies))
+    warm.add(states[:1], [warm.values[0]])
+    assert len(warm.states) == 3
+    warm.drop({0})
+    assert [s.energy for s in warm.states] == [states[2].energy, states[0].energy]
+
+
+def test_start_on_a_wrong_branch_is_found_out_and_dropped():
+    """A start across a first-order transition: a product state whose field has turned; sweeps stay on its branch."""
+    H = qt.Hamiltonian(
+        qt.qubits(8), {"h": -sum(Z(j) for j in range(8)), "g": -sum(X(j) for j in range(8))},
+        fixed=-2.0 * sum(Z(j) * Z(j + 1) for j in range(7)),
+    )  # fmt: skip
+    solver = qt.NumbaDMRG()
+    wrong = solver.ground_state(H, {"h": 0.2, "g": 0.3})
+    problem = Problem(
+        H, {"h": 1.0, "g": 0.3}, H.belonging_to("g"), (Z(3),), "squared", solver, 1e-2, "symmetric"
+    )  # fmt: skip
+    work = SampleWork(Shared(problem), {"h": -0.2, "g": 0.3}, np.array([1.0]), wrong, True, "auto", (0,))
+    found = sample_gradient(work)
+    right = EXACT.ground_state(H, {"h": -0.2, "g": 0.3})
+    assert found.lower
+    assert found.free.energy == pytest.approx(right.energy, abs=1e-6)
+
+
+# --- whole trainings
+
+
+def test_training_learns_two_phases():
+    """A sensor qubit beside a transverse-field Ising chain, trained until it tells paramagnet from ferromagnet."""
+    H = phase_sensor(qt.models.transverse_field_ising(4, periodic=True), sensors=1, near=(0,))
+    (A,) = sensor_sites(4, 1, (0,))
+    rng = np.random.default_rng(0)
+
+    def draw(rng, count):
+        h = rng.uniform(0.1, 2.0, count)
+        return Samples.labelled({"h": h, "J": np.ones(count)}, (h > 1).astype(int), 2)
+
+    outputs = [0.5 * (1 + Z(A)), 0.5 * (1 - Z(A))]
+    theta = {"sensor": np.array([0.3, 0.1, 0.2]), "coupling": 0.3 * rng.normal(size=9)}
+    result = qt.train(
+        H, theta, draw, outputs=outputs, solver=EXACT, steps=60, rate=0.1, batch=8, test=draw(rng, 40), test_every=60,
+        processes=1, progress=False,
+    )  # fmt: skip
+    losses, accuracies = (result.history[n].values[[0, -1]] for n in ("test_loss", "accuracy"))
+    assert losses[1] < 0.6 * losses[0]
+    assert accuracies[1] >= 0.8
+    answers = result.predict({"h": [0.3, 1.8], "J": [1.0, 1.0]}, processes=1)
+    assert answers.argmax(axis=1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("solver", [EXACT, qt.NumbaDMRG()], ids=["exact", "numba"])
+def test_training_cut_short_ends_where_the_whole_one_does(tmp_path, monkeypatch, solver):
+    whole = trained(solver=solver, steps=4)
+    monkeypatch.setattr("qep_tn.runs.loop._SAVING", 0)
+    from qep_tn.training import loop
+
+    original, calls = loop.Training.advance, []
+
+    def cut(self):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return original(self)
+
+    monkeypatch.setattr(loop.Training, "advance", cut)
+    run = RunFolder.create(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        trained(run, solver=solver, steps=4)
+    run.close()
+    monkeypatch.setattr(loop.Training, "advance", original)
+    again = RunFolder.create(tmp_path / "run", resume=True)
+    resumed = trained(again, solver=solver, steps=4)
+    again.close()
+    assert alike(resumed.history, whole.history)
+    assert all(np.array_equal(resumed.theta[n], whole.theta[n]) for n in ("sensor", "coupling"))
+
+
+def test_training_does_not_depend_on_workers():
+    alone = trained()
+    for processes in (2, 3):
+        assert alike(trained(processes=processes).history, alone.history)
+
+
+def test_several_seeds_are_trainings_of_their_own(tmp_path):
+    run = RunFolder.create(tmp_path / "run")
+    both = trained(run, seeds=2, spread=0.5, steps=1, theta={"sensor": np.zeros(15), "coupling": np.zeros(36)})
+    run.close()
+    assert dict(both.history.sizes)["seed"] == 2
+    second = trained(seed=1, spread=0.5, steps=1, theta={"sensor": np.zeros(15), "coupling": np.zeros(36)})
+    recorded = both.history.isel(seed=1)
+    for name in ("sensor", "loss", "accuracy", "gradient_coupling"):
+        assert np.array_equal(recorded[name].values, second.history[name].values, equal_nan=True)
+    losses = both.history["test_loss"].values[:, -1]
+    assert both.best == int(np.argmin(losses))
+
+
+def test_patience_ends_a_training_that_gets_no_better():
+    result = trained(rate=1e-12, steps=20, test_every=1, patience=2)
+    assert result.ending.name == "NO_BETTER"
+    assert result.history.sizes["step"] < 20
+    assert result.converged
+
+
+def test_hard_bounds_hold():
+    result = trained(rate=0.5, steps=3, bounds={"coupling": (-2.5, 2.5), "sensor": (-3.0, 3.0)})
+    assert np.abs(result.history["coupling"].values).max() <= 2.5 + 1e-12
+
+
+def test_rate_follows_its_schedule():
+    history = trained(rate=qt.Decay(0.1, 0.001, 2), steps=3, test=None).history
+    assert history["rate"].values == pytest.approx([0.1, 0.01, 0.001, 0.001])
+
+
+def test_measured_training_is_repeatable():
+    settings = {"shots": qt.Shots(10, "gaussian"), "beta": 0.4, "steps": 2}
+    first, second = trained(**settings), trained(processes=2, **settings)
+    assert alike(first.history, second.history)
+    assert not np.allclose(first.history["gradient_sensor"], trained(beta=0.4, steps=2).history["gradient_sensor"])
+
+
+def test_finished_training_goes_on(tmp_path):
+    run = RunFolder.create(tmp_path / "run")
+    trained(run, steps=2)
+    run.close()
+    again = RunFolder.create(tmp_path / "run", resume=True)
+    longer = trained(again, steps=4).history
+    again.close()
+    whole = trained(steps=4).history
+    assert np.array_equal(longer["sensor"], whole["sensor"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": Samples({n: [1.0] for n in NAMES}, [[1.0, 0.0]])}, "2 targets for 3 outputs"),
+        ({"samples": Samples({n: [1.0] for n in NAMES}, [[0.6, 0.0, 0.0]]), "loss": "cross-entropy"}, "sum to one"),
+        ({"samples": Samples({"sensor": np.ones((1, 15))}, [[1.0, 0.0, 0.0]]), "train": ["sensor"]}, "is an input"),
+        ({"samples": Samples({"nought": [1.0]}, [[1.0, 0.0, 0.0]])}, "input 'nought'"),
+        ({"outputs": [1j * Z(0), Z(1), Z(2)]}, r"outputs\[0\]: .* is not Hermitian"),
+        ({"outputs": [Z(0), 3, Z(2)]}, r"outputs\[1\] is 3"),
+        ({"bounds": {"coupling": (5.0, 6.0)}}, "theta violates"),
+        ({"optimizer": "l-bfgs-b"}, "optimizer is 'l-bfgs-b'"),
+        ({"penalty": qt.SoftBound("couplings", 0.1, 0.1)}, "penalty has 'couplings'"),
+        ({"batch": 0}, "batch is 0"),
+        ({"checked": 1.5}, "checked is 1.5"),
+        ({"loss": "hinge"}, "loss is 'hinge'"),
+        ({"train": ["sensors"]}, "train has 'sensors'"),
+    ],
+)
+def test_input_that_makes_no_sense_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        trained(**settings)
+
+
+def test_scores():
+    outputs = np.array([[0.7, 0.3], [0.4, 0.6], [0.8, 0.2]])
+    targets = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert confusion(outputs, targets).tolist() == [[1, 1], [1, 0]]
+
+
+CONFIG = """
+[model]
+name = "cluster_ising"
+L = 4
+periodic = true
+[sensor]
+near = [0, 1]
+[data]
+draw = "simplex"
+inputs = ["g_x", "g_zz", "g_zxz"]
+total = 4.0
+signs = [1.0, 1.0, -1.0]
+classes = ["cluster phase", "ferromagnet", "paramagnet"]
+test = 6
+[train]
+steps = 2
+batch = 2
+"""
+
+
+def command(tmp_path, *options, config=CONFIG):
+    file = tmp_path / "sensor.toml"
+    file.write_text(config)
+    line = [sys.executable, "-m", "qep_tn.cli", "train", str(file), "--out", str(tmp_path / "run"), *options]
+    program = "import sys; from qep_tn.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", program, *line[3:]], capture_output=True, text=True, check=False)
+
+
+def test_command_trains_plots_and_goes_on(tmp_path):
+    done = command(tmp_path, "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "2 steps made; test: accuracy" in done.stdout
+    drawn = {file.name for file in (tmp_path / "run" / "figures").glob("*.png")}
+    assert drawn == {"answers.png", "confusion.png", "couplings.png", "learning.png"}
+    longer = command(tmp_path, "--resume", "--set", "train.steps=3", "--workers", "1")
+    assert longer.returncode == 0, longer.stderr
+    assert "3 steps made" in longer.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('draw = "simplex"', 'draw = "circle"', "[data] draw: 'circle' names no function"),
+        ('"ferromagnet", ', "", "[data] classes: there are points in the ferromagnet"),
+        ("near = [0, 1]", "near = [0, 7]", "[sensor] phase_sensor: near has site 7"),
+        ('inputs = ["g_x", "g_zz", "g_zxz"]', 'inputs = ["g_x"]', "[data] inputs: missing"),
+        ("batch = 2", 'outputs = ["Z(C)"]', "[train] outputs"),
+        ("batch = 2", "batch = 0", "[train] batch: must be a number of samples"),
+    ],
+)
+def test_command_says_in_one_line_what_is_wrong(tmp_path, old, new, message):
+    failed = command(tmp_path, config=CONFIG.replace(old, new))
+    assert failed.returncode == 2
+    assert message in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1
