@@ -88,6 +88,17 @@ def scratch_size(chain, mpo, sites):
 
 
 @compiled
+def room_of_two_sites(chain, mpo, vectors):
+    """For a two-site problem at any bond: the scratch that `apply_effective` and `grow_*` need, and Krylov vectors."""
+    largest = 0
+    for site in range(chain.dims.size - 1):
+        size = chain.limits[site] * chain.dims[site] * chain.dims[site + 1] * chain.limits[site + 2]
+        largest = max(largest, size)
+    dtype = chain.tensors.dtype
+    return np.empty(scratch_size(chain, mpo, 2), dtype), np.empty((vectors + 1, largest), dtype)
+
+
+@compiled
 def load_chain(packed, mpo, limits):
     """A chain from a right-canonical PackedMPS with its centre on site 0; builds all right environments."""
     chain = empty_chain(packed.dims, limits, mpo.bonds, packed.data)

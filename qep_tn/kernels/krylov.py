@@ -10,9 +10,9 @@ _CHUNK = 1024  # entries of a vector that stay in the first cache while several 
 @compiled
 def apply_sparse(starts, columns, values, x):
     """A sparse matrix in CSR form times a vector; all indices unsigned, of which Numba knows that none is negative."""
-    y = np.empty(starts.size - 1, values.dtype)
+    y = np.zeros(starts.size - 1, values.dtype)
     for row in range(y.size):
-        total = values[0] * 0
+        total = y[row]
         for k in range(starts[row], starts[row + 1]):
             total += values[k] * x[columns[k]]
         y[row] = total

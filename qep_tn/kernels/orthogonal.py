@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qep_tn.kernels.chain import Chain, environment_of, scratch_size, tensor_of, update_left, update_right
+from qep_tn.kernels.chain import Chain, environment_of, room_of_two_sites, tensor_of, update_left, update_right
 from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.effective import merged_blocks
 from qep_tn.kernels.lanczos import lowest_eigenvector
@@ -134,12 +134,7 @@ def orthogonal_sweep(chain, mpo, lower, height, cutoff, max_bond, vectors, toler
     Returns the energy and the largest discarded weight.
     """
     length, states = chain.dims.size, lower.bonds.shape[0]
-    scratch = np.empty(scratch_size(chain, mpo, 2), chain.tensors.dtype)
-    largest = 0
-    for site in range(length - 1):
-        size = chain.limits[site] * chain.dims[site] * chain.dims[site + 1] * chain.limits[site + 2]
-        largest = max(largest, size)
-    krylov = np.empty((vectors + 1, largest), chain.tensors.dtype)
+    scratch, krylov = room_of_two_sites(chain, mpo, vectors)
     if noise > 0:
         np.random.seed(seed)
     energy, discarded = 0.0, 0.0

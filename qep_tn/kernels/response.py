@@ -6,6 +6,7 @@ from qep_tn.kernels.chain import (
     empty_chain,
     environment_of,
     move_centre_left,
+    room_of_two_sites,
     scratch_size,
     tensor_of,
     update_left,
@@ -38,12 +39,7 @@ def widen_bonds(
     """
     length = chain.dims.size
     dtype = chain.tensors.dtype
-    scratch = np.empty(scratch_size(chain, mpo, 2), dtype)
-    largest = 0
-    for site in range(length - 1):
-        size = chain.limits[site] * chain.dims[site] * chain.dims[site + 1] * chain.limits[site + 2]
-        largest = max(largest, size)
-    krylov = np.empty((vectors + 1, largest), dtype)
+    scratch, krylov = room_of_two_sites(chain, mpo, vectors)
     starts = 2 if carried.size > 0 else 1
     calm, norm = 0, 0.0
     while 0 <= centre + direction < length:

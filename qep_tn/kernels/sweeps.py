@@ -6,6 +6,7 @@ from qep_tn.kernels.chain import (
     environment_of,
     move_centre_left,
     move_centre_right,
+    room_of_two_sites,
     scratch_size,
     tensor_of,
     update_left,
@@ -29,12 +30,7 @@ def two_site_sweep(chain, mpo, cutoff, max_bond, vectors, tolerance, reduction, 
     before it was optimised.
     """
     length = chain.dims.size
-    scratch = np.empty(scratch_size(chain, mpo, 2), chain.tensors.dtype)
-    largest = 0
-    for site in range(length - 1):
-        size = chain.limits[site] * chain.dims[site] * chain.dims[site + 1] * chain.limits[site + 2]
-        largest = max(largest, size)
-    krylov = np.empty((vectors + 1, largest), chain.tensors.dtype)
+    scratch, krylov = room_of_two_sites(chain, mpo, vectors)
     if noise > 0:
         np.random.seed(seed)
     initial, energy, discarded, residual = 0.0, 0.0, 0.0, 0.0
