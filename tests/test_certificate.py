@@ -8,9 +8,11 @@ import pytest
 import qep_tn as qt
 from qep_tn import X, Y, Z
 from qep_tn.gradients import room
-from qep_tn.gradients.nudge import Nudge
+from qep_tn.gradients.error_bars import signal_error
+from qep_tn.gradients.nudge import Level, Nudge
 from qep_tn.gradients.operator_bases import with_operator
 from qep_tn.gradients.residual import response_residual
+from qep_tn.gradients.whole_chain import with_lowest_states
 from qep_tn.hamiltonians.hamiltonian import sparse_matrix
 from qep_tn.hamiltonians.mpo import of_one_type
 from qep_tn.hamiltonians.sites import qubit, spin
@@ -181,6 +183,82 @@ def test_a_manifold_that_cannot_see_the_nudge_is_found_out(monkeypatch):
     assert result.residual == pytest.approx(1, abs=0.1)
     assert not result.trustworthy
     assert "residual" in result.message
+
+
+def ising(length=10):
+    H = qt.Hamiltonian(
+        qt.qubits(length),
+        {"h": [-X(j) for j in range(length)], "J": [-Z(j) * Z(j + 1) for j in range(length - 1)]},
+    )
+    return H, {"h": np.full(length, 1.3), "J": np.full(length - 1, 0.7)}
+
+
+@ALL
+@pytest.mark.parametrize("rtol", [1e-2, 1e-4])
+def test_the_gradient_of_a_loss_at_its_target_is_zero_and_trusted(solver, rtol):
+    H, theta = ising()
+    observables = [X(3), Z(4) * Z(5)]
+    targets = qt.ExactDiagonalization().ground_state(H, theta).expectation(observables)
+    result = qt.gradient(H, theta, 3 * qt.MeanSquaredError(observables, targets), solver=solver, rtol=rtol)
+    # what truncation leaves of the values, and their error with it
+    assert np.linalg.norm(H.flatten(result.gradient)) <= np.linalg.norm(H.flatten(result.error)) < 1e-5 * rtol
+    assert result.trustworthy
+    assert result.residual < 0.01
+
+
+@ALL
+@pytest.mark.parametrize("nudge", [{"beta": 1e-8}, {"rtol": 1e-6, "scheme": "one-sided"}], ids=["faint", "one-sided"])
+def test_a_residual_below_rounding_is_told_by_a_stronger_nudge(solver, nudge, monkeypatch):
+    H, theta = ising()
+    result = qt.gradient(H, theta, qt.Expectation(X(3)), solver=solver, **nudge)
+    error, norm = error_of(result, H, theta, X(3))
+    assert error < 1e-5 * norm
+    assert result.trustworthy
+    assert result.residual <= 0.01
+    if isinstance(solver, qt.NumbaDMRG):
+        monkeypatch.setattr(room, "with_operator", lambda state, *_: state)
+        H, theta = distant_pair(40, 0.0)
+        result = qt.gradient(H, theta, qt.Expectation(Z(10) * Z(30)), solver=solver, **nudge)
+        assert result.residual == pytest.approx(1, abs=0.1)
+        assert not result.trustworthy
+
+
+def test_an_uncertain_signal_leaves_the_gradient_as_uncertain_where_two_outputs_cancel():
+    """Of one output, the response is known; of two, only their sum with these signals."""
+    H, theta = ising()
+    state = qt.ExactDiagonalization().ground_state(H, theta)
+    for observables in ((X(3),), (X(3), X(6))):
+        values, off = state.expectation(observables), 1e-6 * np.array([1, -1])[: len(observables)]
+        nudge = Nudge(H, theta, observables, 2 * off)
+        level = Level(1e-3, np.full(len(H.couplings), 1e-3), state)
+        error = signal_error(nudge, qt.MeanSquaredError(observables, values - off), values + 1e-8, level)
+        alone = 1e-8 / 1e-6 * level.gradient
+        if len(observables) == 1:
+            np.testing.assert_allclose(error, alone, rtol=1e-3)
+        else:
+            assert (error >= 0.5e-2 / nudge.energy_scale).all()
+
+
+def test_a_nudged_state_that_lies_lower_takes_nothing_else_from_its_level():
+    H, theta = ising(8)
+    solver = qt.NumbaDMRG()
+    free = solver.ground_state(H, theta)
+    nudge = Nudge(H, theta, (X(3),), np.ones(1))
+    excited = solver.excited_state(
+        nudge.hamiltonian, nudge.at(0.1), [solver.ground_state(nudge.hamiltonian, nudge.at(0.1))]
+    )
+    bound = np.full(len(H.couplings), 0.3)
+    level = Level(
+        0.1, np.zeros(len(H.couplings)), free, order=1, overlap=0.0, settled=False, last_change=bound, left_out=bound,
+        assemble=lambda: (excited,), limited=True,
+    )  # fmt: skip
+    lowest = with_lowest_states(solver, nudge, "one-sided", level)
+    assert lowest.nudged[0].energy < excited.energy - 0.1
+    assert lowest.overlap > 0.9
+    assert 0 < lowest.residual < 1e-3
+    assert (lowest.settled, lowest.limited) == (False, True)
+    np.testing.assert_array_equal(lowest.left_out, bound)
+    np.testing.assert_array_equal(lowest.last_change, bound)
 
 
 def test_the_residual_is_that_of_dense_vectors_and_of_one_nudged_state_alike(rng):

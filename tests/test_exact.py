@@ -8,6 +8,7 @@ from chains import random_cluster_ising, random_long_range, random_three_body, s
 
 import qep_tn as qt
 from qep_tn import Create, Destroy, Number, Sm, Sp, Sx, Sy, Sz, X, Y, Z
+from qep_tn.gradients.trust import Trust
 from qep_tn.hamiltonians.action import Action, Halves, SparsePattern
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.hamiltonians.sites import boson, qubit, spin
@@ -286,3 +287,21 @@ def test_a_large_constant_costs_no_digits(rng):
     assert high.energy - 1e6 == pytest.approx(low.energy, abs=1e-9)
     assert high.gap == pytest.approx(low.gap, abs=1e-12)
     assert high.energy_variance < 1e-26
+
+
+def test_a_hamiltonian_without_any_coupling_has_zero_energy_and_a_degenerate_ground_state():
+    H = qt.Hamiltonian(qt.qubits(8), {"h": [-X(j) for j in range(8)]})
+    theta = {"h": np.zeros(8)}
+    assert qt.ExactDiagonalization().ground_state(H, theta).energy == 0
+    with pytest.warns(qt.DegenerateGroundStateWarning):
+        assert not qt.gradient(H, theta, qt.Expectation(X(2)), solver=qt.ExactDiagonalization()).trustworthy
+
+
+def test_linear_response_of_one_of_two_degenerate_states_is_not_trusted():
+    # a field that parts them by less than energies are resolved, so that conjugate gradients still have an answer
+    H = qt.Hamiltonian(qt.qubits(8), {"J": -sum(Z(j) * Z(j + 1) for j in range(7)), "p": -Z(0)})
+    with pytest.warns(qt.DegenerateGroundStateWarning):
+        result = qt.gradient(
+            H, {"J": 1.0, "p": 1e-12}, qt.Expectation(Z(4)), solver=qt.ExactDiagonalization(), scheme="linear-response"
+        )
+    assert result.status is Trust.DEGENERATE

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from qep_tn.gradients.losses import Loss
-from qep_tn.gradients.nudge import Level, Nudge
+from qep_tn.gradients.losses import Loss, sizes
+from qep_tn.gradients.nudge import Level, Nudge, strength_of
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.states.ground_state import expectations
 
@@ -32,15 +32,11 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
     if fine.curvature is not None:
         return error_of_truncation_and_bias(H, fine, coarse)
     difference = np.abs(fine.gradient - coarse.gradient) / abs((coarse.beta / fine.beta) ** fine.order - 1)
-    typical = difference.copy()
-    along, sizes = _places_and_sizes(H)
-    if len(along):
-        typical[along] = median_filter(difference[along], size=min(25, len(along)), mode="nearest")
-    rounding = fine.noise.rounding * np.sqrt(sizes) / fine.beta
+    rounding = fine.noise.rounding * np.sqrt(sizes(H.couplings)) / fine.beta
     components = np.abs(fine.gradient)
     largest = components.max(initial=0.0)
     faint = np.maximum(fine.noise.faintest * rtol * largest, fine.noise.amplitude * np.sqrt(components * largest))
-    return np.max([difference, 4 * typical, rounding, faint], axis=0) + fine.left_out
+    return np.max([difference, 4 * _typical(H, difference), rounding, faint], axis=0) + fine.left_out
 
 
 def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> NDArray:
@@ -54,9 +50,9 @@ def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> 
     assert fine.curvature is not None
     bias = np.abs(fine.curvature) * fine.beta**fine.order
     at_same_nudge = coarse.gradient + fine.curvature * (fine.beta**fine.order - coarse.beta**fine.order)
-    truncation = _smoothed(H, np.abs(fine.gradient - at_same_nudge)) * _remaining(fine, coarse)
-    _, sizes = _places_and_sizes(H)
-    rounding = fine.noise.rounding * np.sqrt(sizes) / fine.beta
+    difference = np.abs(fine.gradient - at_same_nudge)
+    truncation = np.maximum(difference, _typical(H, difference)) * _remaining(fine, coarse)
+    rounding = fine.noise.rounding * np.sqrt(sizes(H.couplings)) / fine.beta
     components = np.abs(fine.gradient)
     largest = components.max(initial=0.0)
     faint = fine.noise.amplitude * np.sqrt(components * largest) + fine.noise.faintest * largest
@@ -87,34 +83,37 @@ def _remaining(fine: Level, coarse: Level) -> float:
     return ratio / (1 - ratio)
 
 
-def _smoothed(H: Hamiltonian, difference: NDArray) -> NDArray:
-    """At least the median of the couplings around each."""
-    typical = difference.copy()
-    along, _ = _places_and_sizes(H)
+def _typical(H: Hamiltonian, difference: NDArray) -> NDArray:
+    """The median of the 25 couplings around each; itself for one that has no place on the chain."""
+    typical, along = difference.copy(), _along(H)
     if len(along):
         typical[along] = median_filter(difference[along], size=min(25, len(along)), mode="nearest")
-    return np.maximum(difference, typical)
+    return typical
 
 
 def signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDArray:
     """What the uncertainty of the free state's expectation values, through the error signal, does to each component.
 
     second: the same values at another accuracy. Matters near a target, where the signal vanishes, and at a kink, where
-    it changes sign.
+    it changes sign. What makes the signal longer or shorter does the same to the gradient; what turns it asks for a
+    response that no nudge has shown, and counts as a natural one, or as the largest of those that are known.
     """
     values = expectations(level.free.state, nudge.observables)
-    sizes = np.array([sum(abs(c) for c in o.terms.values()) for o in nudge.observables])
-    uncertainty = np.abs(values - second) + 1e-12 * sizes
-    signals = [loss.error_signal(values + s * uncertainty) for s in (-1, 0, 1)]
-    spread = max(float(np.linalg.norm(signal - nudge.signal)) for signal in signals)
-    return np.abs(level.gradient) * spread / float(np.linalg.norm(nudge.signal))
+    uncertainty = np.abs(values - second) + 1e-12 * sizes(nudge.observables)
+    known = np.abs(level.gradient)
+    unknown = max(float(known.max(initial=0.0)), 1 / nudge.energy_scale)
+    signals = [loss.error_signal(values + shift * uncertainty) for shift in (-1, 0, 1)]
+    change = np.max([np.abs(signal - nudge.signal) for signal in signals], axis=0)
+    unit = np.abs(nudge.signal) / np.linalg.norm(nudge.signal)
+    along = float(change @ unit) / float(np.linalg.norm(nudge.signal))
+    turned = strength_of(change * np.sqrt(1 - np.minimum(unit, 1) ** 2), nudge.observables, nudge.free)
+    return known * along + unknown * turned / nudge.strength
 
 
 @lru_cache(maxsize=8)
-def _places_and_sizes(H: Hamiltonian) -> tuple[NDArray, NDArray]:
-    """The couplings of a few sites, in their order along the chain, and the sum of coefficients of every coupling."""
+def _along(H: Hamiltonian) -> NDArray:
+    """The couplings of a few sites, in their order along the chain."""
     centres = np.array([np.mean(a.support) if a.support else 0.0 for a in H.couplings])
     extents = np.array([a.support[-1] - a.support[0] if a.support else 0 for a in H.couplings])
     confined = np.flatnonzero(extents <= 8)  # a coupling of the whole chain has no neighbours
-    along = confined[np.argsort(centres[confined], kind="stable")]
-    return along, np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
+    return confined[np.argsort(centres[confined], kind="stable")]

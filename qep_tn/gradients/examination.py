@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from qep_tn.gradients.nudge import SAME_ENERGY
 from qep_tn.gradients.trust import Certificate
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState
 
 _EXACT_DIMENSION = 2**12  # up to which exact diagonalization takes no longer than a gradient by DMRG
-_OTHER_SEED = 7919
+_OTHER_SEED = 7919  # beyond those that a search takes, its own and the next few hundred
 NOTHING = 1e-9  # of a gradient's natural size
 
 
@@ -41,12 +42,22 @@ def against_exact(
 def by_other_states(
     certificate: Certificate, H: Hamiltonian, theta: Theta, solver: Solver, free: GroundState
 ) -> Certificate:
-    """The certificate with the gap to the first excited state, and the energy of a start independent of the others."""
+    """The certificate with the gap to the first excited state, and the energy of a start independent of the others.
+
+    Both energies are variational: one that did not converge still bounds the gap, or the ground energy, from above, but
+    there may be a closer level, or a lower one.
+    """
     scale = float(np.abs(H.coefficients(theta)).sum()) or 1.0
     other = solver.with_seed(_OTHER_SEED).ground_state(H, theta)
-    resolved = max(solver.energy_error, 1e-12) * scale
-    below = free.energy - other.energy
     gap, certain = solver.gap_above(H, theta, free)
+    below = free.energy - other.energy if np.isnan(gap) else max(free.energy - other.energy, -gap)
+    resolved = max(solver.energy_error, SAME_ENERGY) * scale
+    doubts = [
+        certificate.unconverged,
+        "" if other.converged else f"an independent start: {other.message}",
+        "" if certain or np.isnan(gap) else "the state above the ground state, so that the gap may be smaller",
+    ]
     return replace(
-        certificate, full=True, lower=below if below > resolved else 0.0, gap=gap if certain else certificate.gap
-    )
+        certificate, full=True, lower=below if below > resolved else 0.0, gap=None if np.isnan(gap) else gap,
+        unconverged=next(filter(None, doubts), ""),
+    )  # fmt: skip

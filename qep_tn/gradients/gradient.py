@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from qep_tn.gradients.checks import check_problem, check_settings
 from qep_tn.gradients.error_bars import error_estimate, error_of_one_level, signal_error
 from qep_tn.gradients.examination import NOTHING, against_exact, by_other_states, small_enough
-from qep_tn.gradients.losses import Loss
+from qep_tn.gradients.losses import Loss, sizes
 from qep_tn.gradients.measured import Experiment, Measured
-from qep_tn.gradients.nudge import COARSER_NUDGE, Level, Manifold, Nudge, exact_levels, with_lowest_states
+from qep_tn.gradients.nudge import COARSER_NUDGE, SAME_ENERGY, Level, Manifold, Nudge, exact_levels, strength_of
 from qep_tn.gradients.trust import Certificate, Trust, verdict
-from qep_tn.gradients.whole_chain import SweptManifold
+from qep_tn.gradients.whole_chain import SweptManifold, with_lowest_states
 from qep_tn.gradients.window import WindowedManifold
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.hamiltonians.operators import expand, local_strength
+from qep_tn.hamiltonians.operators import expand
 from qep_tn.measurement.shots import Shots, as_shots, generator
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.protocol import Nudging, Solver
@@ -40,8 +40,8 @@ Scheme = Literal["symmetric", "one-sided", "linear-response"]
 Certify = Literal["cheap", "full"]
 Estimate = Literal["full", "cheap"]
 
-_SAME_ENERGY = 1e-12  # of the sum of all coefficients: rounding in an energy
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
+_NEGLIGIBLE = 1e-6  # of a gradient's natural size: no error need be smaller than rtol of that
 _REFINEMENTS = 4
 # where free and nudged MPS are compared, by how a solver nudges
 _MANIFOLDS: dict[Nudging, Callable[..., Manifold]] = {
@@ -179,7 +179,7 @@ def silent_gradient(
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start, cheap)
     if start is not None and beta == "auto" and result.status.concerns_states:
         cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None, cheap)
-        resolved = max(solver.energy_error, _SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
+        resolved = max(solver.energy_error, SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
         chosen = cold if cold.free.energy < result.free.energy - resolved else result
         result = replace(chosen, ground_states=result.ground_states + cold.ground_states)
     return _fully_certified(result, H, theta, loss, solver) if certify == "full" else result
@@ -237,7 +237,7 @@ def _taken(
     nudge = Nudge(H, theta, loss.observables, loss.error_signal(values))
     if not (math.isfinite(loss.value(values)) and np.isfinite(nudge.signal).all()):
         raise ValueError(f"the loss is {loss.value(values)} and its derivative {nudge.signal}; both must be finite")
-    if local_strength(nudge.perturbation, H.sites) == 0:
+    if nudge.strength == 0:
         zero = np.zeros(len(H.couplings))
         return _result(nudge, loss, rtol, zero, zero, Level(0.0, zero, free), values, 1)
     if solver.nudging is Nudging.ANALYTIC:
@@ -246,7 +246,7 @@ def _taken(
         return _linear_response(solver, nudge, loss, rtol, free)
 
     relative = solver.nudge_strength(rtol, scheme, len(H.sites))
-    strength = nudge.relative_beta(relative) if beta == "auto" else float(beta)
+    strength = relative * nudge.energy_scale if beta == "auto" else float(beta) * nudge.strength
     if cheap and solver.nudging is not Nudging.SWEPT:
         only = _only_level(solver, nudge, scheme, strength, rtol, free, adapt=beta == "auto")
         return _result(nudge, loss, rtol, only.gradient, error_of_one_level(only, rtol), only, values, 1 + only.order)
@@ -265,7 +265,7 @@ def _only_level(
     if solver.nudging is Nudging.SOLVED:
         return exact_levels(solver, nudge, scheme, (beta,), free)[0]
     return WindowedManifold(
-        solver, nudge, scheme, beta, nudge.relative_beta(_STRONG), rtol, free, adapt, rounds=2
+        solver, nudge, scheme, beta, _STRONG * nudge.energy_scale, rtol, free, adapt, rounds=2
     ).only_level()
 
 
@@ -281,7 +281,7 @@ def _on_manifold(
 ) -> Gradient:
     """The gradient with MPS, refined until its relative error is below rtol or the bond dimension at its limit."""
     manifold: Manifold = _MANIFOLDS[solver.nudging](
-        solver, nudge, scheme, beta, nudge.relative_beta(_STRONG), rtol, free, adapt
+        solver, nudge, scheme, beta, _STRONG * nudge.energy_scale, rtol, free, adapt
     )
     levels = [manifold.level()]
     solves = 1 + levels[0].order
@@ -294,23 +294,23 @@ def _on_manifold(
         coarse = next(filter(fine.tells_from, reversed(levels)), levels[0])
         second = manifold.second_values(fine, coarse)
         error = error_estimate(nudge.free, fine, coarse, rtol) + signal_error(manifold.nudge, loss, second, fine)
+        nudge = manifold.nudge
         if (
-            np.linalg.norm(error) <= rtol * np.linalg.norm(fine.gradient)
+            np.linalg.norm(error) <= rtol * max(float(np.linalg.norm(fine.gradient)), _NEGLIGIBLE / nudge.energy_scale)
             or manifold.limited
             or not (fine.settled and fine.free.converged)
         ):
             break
         levels.append(fine)
-    nudge = manifold.nudge
     if solver.max_bond == 1:
         # no coarser manifold tells what a product state leaves out
-        error = np.maximum(error, local_strength(nudge.perturbation, nudge.free.sites) / nudge.energy_scale)
+        error = np.maximum(error, 1 / nudge.energy_scale)
     return _result(nudge, loss, rtol, fine.gradient, error, fine, second, solves)
 
 
 def _analytic(solver: Any, nudge: Nudge, loss: Loss, rtol: float, free: GroundState) -> Gradient:
     products, matrix = expand(nudge.observables)
-    weights = (nudge.signal @ matrix).real
+    weights = (nudge.direction @ matrix).real
     vector = solver.gradient_of_expectations(nudge.free, free, products, weights)
     # nearly degenerate modes amplify rounding: change the couplings by as much, and see
     rng = np.random.default_rng(solver.seed)
@@ -321,7 +321,8 @@ def _analytic(solver: Any, nudge: Nudge, loss: Loss, rtol: float, free: GroundSt
     rounding = 1e-15 * len(nudge.free.sites) * np.abs(vector).max()
     error = 4 * np.abs(vector - second) + rounding
     second_values = expectations(other.state, nudge.observables)
-    return _result(nudge, loss, rtol, vector, error, Level(0.0, vector, free), second_values, 1)
+    level = Level(0.0, vector, free)
+    return _result(nudge, loss, rtol, vector, error, level, second_values, 1, one_of_several=False)
 
 
 def _linear_response(solver: Solver, nudge: Nudge, loss: Loss, rtol: float, free: GroundState) -> Gradient:
@@ -329,9 +330,9 @@ def _linear_response(solver: Solver, nudge: Nudge, loss: Loss, rtol: float, free
     products, matrix = expand(H.couplings)
     responses, state_error = solver.perturbed_expectations(H, nudge.theta, free, nudge.perturbation, products)
     vector = np.asarray((matrix @ responses).real)
-    sizes = np.array([sum(abs(c) for c in a.terms.values()) for a in H.couplings])
     values = expectations(free.state, nudge.observables)
-    return _result(nudge, loss, rtol, vector, 2 * state_error * sizes, Level(0.0, vector, free), values, 2)
+    error = 2 * state_error * sizes(H.couplings)
+    return _result(nudge, loss, rtol, vector, error, Level(0.0, vector, free), values, 2)
 
 
 def _result(
@@ -343,15 +344,23 @@ def _result(
     level: Level,
     second: NDArray,
     solves: int,
+    one_of_several: bool = True,
 ) -> Gradient:
-    """Assemble the result; `second` are the observables' values at another accuracy, for the error of the loss."""
+    """Assemble the result from what an error signal of unit strength gives.
+
+    second: the observables' values at another accuracy, for the error of the loss. one_of_several: whether it matters
+    that a degenerate ground state is one of several.
+    """
     H, free = nudge.free, level.free
-    value, other = loss.value(expectations(free.state, nudge.observables)), loss.value(second)
-    natural = local_strength(nudge.perturbation, H.sites) / nudge.energy_scale
-    norm = max(float(np.linalg.norm(vector)), 1e-6 * natural)
+    vector, error = nudge.strength * vector, nudge.strength * error
+    values = expectations(free.state, nudge.observables)
+    value, other = loss.value(values), loss.value(second)
+    natural = nudge.strength / nudge.energy_scale
+    norm = max(float(np.linalg.norm(vector)), _NEGLIGIBLE * natural)
     relative = float(np.linalg.norm(error)) / norm if norm > 0 else 0.0
-    # beside a gradient of natural size, one that vanishes is known well enough
-    against = max(norm, 1e-4 * natural)
+    # beside a gradient of natural size, away from the loss's own optimum, one that vanishes is known well enough
+    usual = strength_of(loss.natural_signal(values), nudge.observables, H) / nudge.energy_scale
+    against = max(norm, 1e-4 * usual)
     messages = (free.message if not free.converged else "", level.message)
     certificate = Certificate(
         variance=free.energy_variance / max(float((np.abs(H.coefficients(nudge.theta)) ** 2).sum()), 1e-300),
@@ -361,8 +370,8 @@ def _result(
         relative_error=float(np.linalg.norm(error)) / against if against > 0 else 0.0,
         rtol=rtol,
         gap=free.gap,
-        nudge=level.beta * local_strength(nudge.perturbation, H.sites),
-        degenerate=bool(level.order and free.gap is not None and free.gap <= _SAME_LEVEL * nudge.energy_scale),
+        nudge=level.beta,
+        degenerate=one_of_several and free.gap is not None and free.gap <= _SAME_LEVEL * nudge.energy_scale,
     )
     status, message = verdict(certificate)
     return Gradient(
@@ -376,7 +385,7 @@ def _result(
         message=message,
         certificate=certificate,
         free=free,
-        beta=level.beta,
+        beta=level.beta / (nudge.strength or 1.0),
         ground_states=solves,
         natural_size=natural,
         level=level,

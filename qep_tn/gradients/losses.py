@@ -13,6 +13,11 @@ from qep_tn.hamiltonians.operators import Operator
 _IMPROBABLE = 1e-6  # a probability that is taken for this one if it is smaller, for its logarithm has no end
 
 
+def sizes(operators: Sequence[Operator]) -> NDArray:
+    """Of operators, as (M,) array: the sums of their coefficients' magnitudes, which bound their expectation values."""
+    return np.array([sum(abs(c) for c in operator.terms.values()) for operator in operators])
+
+
 class Loss:
     """A function of the expectation values of some observables.
 
@@ -29,6 +34,12 @@ class Loss:
     def error_signal(self, expectations: NDArray) -> NDArray:
         """Its derivative with respect to each expectation value."""
         raise NotImplementedError
+
+    def natural_signal(self, expectations: NDArray) -> NDArray:
+        """Magnitudes of its derivatives where it is not at its optimum, as (M,) array: what a gradient that vanishes
+        there is compared with. By default those that they have.
+        """
+        return np.abs(self.error_signal(expectations))
 
     def __mul__(self, factor: float) -> Loss:
         return Scaled(self, float(factor))
@@ -58,6 +69,10 @@ class Scaled(Loss):
     def error_signal(self, expectations: NDArray) -> NDArray:
         """The factor times the loss's derivative."""
         return self.factor * self.loss.error_signal(expectations)
+
+    def natural_signal(self, expectations: NDArray) -> NDArray:
+        """The magnitude of the factor times the loss's own."""
+        return abs(self.factor) * self.loss.natural_signal(expectations)
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,10 @@ class MeanSquaredError(Loss):
     def error_signal(self, expectations: NDArray) -> NDArray:
         """2 (<O_m> - target_m)."""
         return 2 * (expectations - self.targets)
+
+    def natural_signal(self, expectations: NDArray) -> NDArray:
+        """That of values which miss their targets by the size of their operators, or by more if they do."""
+        return np.maximum(np.abs(self.error_signal(expectations)), 2 * sizes(self.observables))
 
 
 class CrossEntropy(Loss):

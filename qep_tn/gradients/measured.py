@@ -15,7 +15,6 @@ from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.nudge import Level, Nudge, difference_quotient, exact_levels
 from qep_tn.gradients.trust import SAME_BRANCH, verdict
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.hamiltonians.operators import local_strength
 from qep_tn.measurement.circuits import circuits
 from qep_tn.measurement.estimates import Estimate, measure
 from qep_tn.measurement.shots import Shots
@@ -95,13 +94,14 @@ class Experiment:
         level = self.level(nudge)
         if level.order == 0:
             unknown = replace(nudge, signal=np.sqrt((spread**2).sum(axis=0)))
-            noise = np.full(len(couplings), local_strength(unknown.perturbation, sites) / nudge.energy_scale)
+            noise = np.full(len(couplings), unknown.strength / nudge.energy_scale)
             return Drawn(value, _value_error(self.loss, outputs), level.gradient, noise, nudge, level)
         states = level.nudged if level.order == 2 else (*level.nudged, self.free)
         phases = [measure(state.state, sites, couplings, self.shots, rng) for state in states]
         values = [phase.values for phase in phases]
-        gradient = difference_quotient(values[: level.order], values[-1], level.beta)
-        of_phases = sum(phase.variances for phase in phases) / (level.order * level.beta) ** 2
+        beta = level.beta / nudge.strength
+        gradient = difference_quotient(values[: level.order], values[-1], beta)
+        of_phases = sum(phase.variances for phase in phases) / (level.order * beta) ** 2
         share = float((spread**2).sum() / (nudge.signal**2).sum())
         known = np.maximum(gradient**2 - of_phases, 0)  # of the component squared, what is not noise
         return Drawn(
@@ -116,10 +116,11 @@ class Experiment:
         """The nudged states, and the gradient that their exact expectation values give; of order 0 without a nudge."""
         key = nudge.signal.tobytes()
         if key not in self._levels:
-            if local_strength(nudge.perturbation, self.H.sites) == 0:
+            if nudge.strength == 0:
                 return Level(0.0, np.zeros(len(self.H.couplings)), self.free)
             self._levels.clear()
-            self._levels[key] = exact_levels(self.solver, nudge, self.scheme, (self.beta,), self.free)[0]
+            strength = self.beta * nudge.strength
+            self._levels[key] = exact_levels(self.solver, nudge, self.scheme, (strength,), self.free)[0]
         return self._levels[key]
 
     @property
@@ -135,32 +136,36 @@ class Experiment:
     def balanced(self, gradient: NDArray, curvature: NDArray | None, rng: np.random.Generator) -> Experiment:
         """The same experiment at the nudge where bias and noise are least together, in norm over the couplings.
 
-        gradient: computed. curvature: over the couplings, the bias over beta^order; by a strong nudge, if None.
+        gradient: computed. curvature: of a `Level` of it; by a strong nudge, if None.
 
         Bias B beta^p and noise S / beta add up to least where beta^(2p + 2) = S^2 / p B^2: with M shots beta goes as
         M^(-1/6) and the error as M^(-1/3) if symmetric, p = 2; both as M^(-1/4) if one-sided, p = 1. It is halved where
         a nudged state would be on another branch than the free one.
         """
         nudge, order = self.exact_nudge, self.order
-        if local_strength(nudge.perturbation, self.H.sites) == 0:
+        if nudge.strength == 0:
             unit = replace(nudge, signal=np.ones(len(nudge.signal)))
-            return replace(self, beta=unit.relative_beta(_CURVED))
+            return replace(self, beta=_CURVED * unit.energy_scale / unit.strength)
+        scale = nudge.energy_scale / nudge.strength
         if curvature is None:
-            strong = replace(self, beta=nudge.relative_beta(_CURVED), _levels={})
-            curvature = (strong.level(nudge).gradient - gradient) / strong.beta**order
+            strong = replace(self, beta=_CURVED * scale, _levels={})
+            curvature = (nudge.strength * strong.level(nudge).gradient - gradient) / strong.beta**order
+        else:
+            curvature = curvature * nudge.strength ** (order + 1)
         pilot = replace(self.shots, count=max(self.shots.count, _PILOT))
         variances = measure(self.free.state, self.H.sites, self.H.couplings, pilot, rng).variances
         noise = 2 * float(variances.sum()) * pilot.count / self.shots.count / order**2
         bias = max(float((curvature**2).sum()), 1e-300)
         best = (noise / (order * bias)) ** (1 / (2 * order + 2))
-        balanced = replace(self, beta=min(best, nudge.relative_beta(_STRONGEST)), _levels={})
+        balanced = replace(self, beta=min(best, _STRONGEST * scale), _levels={})
         while balanced.level(nudge).overlap < SAME_BRANCH:
             balanced = replace(balanced, beta=balanced.beta / 2, _levels={})
         return balanced
 
     def bias(self, gradient: NDArray) -> NDArray:
         """Of each component, by the nudged states' exact expectation values beside a computed gradient."""
-        return np.abs(self.level(self.exact_nudge).gradient - gradient)
+        nudge = self.exact_nudge
+        return np.abs(nudge.strength * self.level(nudge).gradient - gradient)
 
     def told(self, states: Any, drawn: Drawn, bias: NDArray | None) -> Any:
         """A `Gradient` of these states with what was measured in them; bias: over the couplings, if it is known."""
@@ -184,7 +189,7 @@ class Experiment:
             certificate=certificate,
             status=status,
             message=message,
-            beta=drawn.level.beta,
+            beta=drawn.level.beta / (drawn.nudge.strength or 1.0),
             level=drawn.level,
             shots=self.record(drawn, bias),
         )

@@ -20,10 +20,11 @@ from qep_tn.states.ground_state import GroundState, expectations
 
 @dataclass(frozen=True)
 class Nudge:
-    """H(theta) + beta * sum_m signal_m O_m as a Hamiltonian with one more parameter.
+    """H(theta) + beta * O as a Hamiltonian with one more parameter, where O is sum_m signal_m O_m at unit strength: so
+    that beta is an energy, which does not depend on how near to its target a loss is.
 
     free, theta: the Hamiltonian without nudge, and its parameters.
-    signal: the error signal, one number for each observable.
+    signal: the error signal, one number for each observable; not all zero.
     """
 
     free: Hamiltonian
@@ -36,24 +37,39 @@ class Nudge:
         """The Hamiltonian with the parameter "nudge"; built once for a Hamiltonian and its observables."""
         return _with_nudge(self.free, self.observables)
 
-    @property
-    def perturbation(self) -> Operator:
-        """sum_m signal_m O_m."""
-        return sum((s * o for s, o in zip(self.signal, self.observables, strict=True)), Operator({}))
+    @cached_property
+    def strength(self) -> float:
+        """Of sum_m signal_m O_m, on the site where it is largest."""
+        return strength_of(self.signal, self.observables, self.free)
 
-    @property
+    @cached_property
+    def direction(self) -> NDArray:
+        """The error signal of unit strength."""
+        return self.signal / self.strength
+
+    @cached_property
+    def perturbation(self) -> Operator:
+        """O."""
+        return sum((s * o for s, o in zip(self.direction, self.observables, strict=True)), Operator({}))
+
+    @cached_property
     def energy_scale(self) -> float:
         """The largest coefficient of H(theta), its constant left out; 1 if there is none."""
-        coefficients = self.free.coefficients(self.theta)
-        return float(max((abs(c) for c, p in zip(coefficients, self.free.products, strict=True) if p), default=0) or 1)
-
-    def relative_beta(self, relative: float) -> float:
-        """The beta that makes the nudge, where it is strongest, this large relative to the energy scale."""
-        return relative * self.energy_scale / local_strength(self.perturbation, self.free.sites)
+        coefficients = zip(self.free.coefficients(self.theta), self.free.products, strict=True)
+        return float(max((abs(c) for c, product in coefficients if product), default=0.0) or 1.0)
 
     def at(self, beta: float) -> Theta:
         """Its parameters at nudge strength beta."""
-        return {**self.theta, "nudge": beta * self.signal}
+        return {**self.theta, "nudge": beta * self.direction}
+
+    def with_signal(self, signal: NDArray) -> Nudge:
+        """The nudge of another error signal; the same one if that is zero, and has no direction."""
+        return replace(self, signal=signal) if strength_of(signal, self.observables, self.free) > 0 else self
+
+
+def strength_of(signal: NDArray, observables: Sequence[Operator], H: Hamiltonian) -> float:
+    """Of sum_m signal_m O_m, on the site where it is largest."""
+    return local_strength(sum((s * o for s, o in zip(signal, observables, strict=True)), Operator({})), H.sites)
 
 
 @lru_cache(maxsize=8)
@@ -78,7 +94,8 @@ class Noise(NamedTuple):
 class Level:
     """Nudged states at one accuracy.
 
-    beta: nudge strength. gradient: over the couplings. free: the free state.
+    beta: nudge strength, an energy. gradient: over the couplings, for an error signal of unit strength, as all that is
+        of the gradient here. free: the free state.
     order: 2 for states at +beta and -beta, 1 for one at +beta, 0 for none.
     overlap: the smallest |<free|nudged>|^2. weight: of the response to the nudge in a nudged state.
     message: empty, or why a nudged state has not converged.
@@ -177,6 +194,7 @@ def weight_between(fidelity: float, order: int) -> float:
     return max(1 - fidelity, 0.0) / order**2
 
 
+SAME_ENERGY = 1e-12  # of the sum of all coefficients: rounding in an energy
 SHRINK = 3.0  # by how much the errors of two levels that are compared differ
 COARSER_NUDGE = math.sqrt(
     2
@@ -212,22 +230,6 @@ def exact_levels(
         values = [expectations(state.state, nudge.free.couplings) for state in nudged]
         levels.append(Level.of_states(strength, difference_quotient(values, base, strength), free, nudged))
     return levels
-
-
-def with_lowest_states(solver: Solver, nudge: Nudge, scheme: str, level: Level) -> Level:
-    """The level with each nudged state replaced by a cold ground state if that lies lower: a given, finite nudge may
-    move another branch below the free state's, and then the ground state is there.
-    """
-    nudged = []
-    for sign, state in zip(signs(scheme), level.nudged, strict=True):
-        cold = solver.ground_state(nudge.hamiltonian, nudge.at(sign * level.beta))
-        nudged.append(cold if cold.energy < state.energy - 1e-7 * level.beta else state)
-    if all(new is old for new, old in zip(nudged, level.nudged, strict=True)):
-        return level
-    base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
-    gradient = difference_quotient(values, base, level.beta)
-    other = Level.of_states(level.beta, gradient, level.free, nudged, level.message)
-    return replace(other, noise=level.noise, curvature=level.curvature, room=level.room)
 
 
 def resolution(beta: float, couplings: int) -> float:

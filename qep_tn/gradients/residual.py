@@ -13,13 +13,14 @@ import numpy as np
 
 from qep_tn.gradients.nudge import Nudge
 from qep_tn.gradients.operator_bases import operator_structure
+from qep_tn.gradients.trust import LARGEST_RESIDUAL
 from qep_tn.hamiltonians.mpo import energy_and_variance, of_one_type
-from qep_tn.hamiltonians.operators import Operator, local_strength
+from qep_tn.hamiltonians.operators import Operator
 from qep_tn.kernels import residual_overlap
 from qep_tn.states.ground_state import GroundState
 from qep_tn.states.mps import MPS
 
-_LEAST_SPREAD = 1e-4  # of O, relative to its size: a gradient that is smaller than natural by as much counts as zero
+_LEAST_SPREAD = 1e-4  # of O, whose strength is one: a gradient that is smaller than natural by as much counts as zero
 
 # Of a variance, in units of the coefficients squared: at most 3e-16 on product states of 8 to 512 sites
 _ROUNDING = 5e-16
@@ -42,13 +43,25 @@ def response_residual(nudge: Nudge, states: Sequence[GroundState], strengths: Se
     cross = residual_overlap(mpo, packed[0], states[0].energy, other, packed[1], states[1].energy)
     overlap = first.overlap(second)  # <second|first>, which a turn of the second state makes real
     turn = overlap / abs(overlap) if overlap else 1.0
-    coefficients = hamiltonian.coefficients(nudge.at(0.0))
-    rounding = _ROUNDING * float((np.abs(coefficients) ** 2).sum())
+    rounding = _rounding(nudge)
     squared = states[0].energy_variance + states[1].energy_variance - 2 * (cross * turn).real
-    operator = nudge.perturbation
-    spread, least = _spread(operator, first), _LEAST_SPREAD * local_strength(operator, nudge.free.sites)
-    told = max(squared, rounding) if spread > least else max(squared - rounding, 0.0)
-    return float(np.sqrt(told) / (abs(strengths[0] - strengths[1]) * max(spread, least)))
+    spread = _spread(nudge.perturbation, first)
+    told = max(squared, rounding) if spread > _LEAST_SPREAD else max(squared - rounding, 0.0)
+    return float(np.sqrt(told) / (abs(strengths[0] - strengths[1]) * max(spread, _LEAST_SPREAD)))
+
+
+def faintest_told(nudge: Nudge, state: MPS) -> float:
+    """The nudge below which rounding by itself may leave a residual of half of what is trusted; zero where the nudge
+    does nothing to the state. What bonds hold of a response does not depend on its nudge, so a fainter one's is told
+    by this one's.
+    """
+    spread = _spread(nudge.perturbation, state)
+    return float(np.sqrt(_rounding(nudge)) / (0.5 * LARGEST_RESIDUAL * spread)) if spread > _LEAST_SPREAD else 0.0
+
+
+def _rounding(nudge: Nudge) -> float:
+    """Of a residual's square."""
+    return _ROUNDING * float((np.abs(nudge.free.coefficients(nudge.theta)) ** 2).sum())
 
 
 def _spread(operator: Operator, state: MPS) -> float:

@@ -11,7 +11,6 @@ import numpy as np
 
 from qep_tn.gradients.nudge import Nudge
 from qep_tn.gradients.operator_bases import with_operator
-from qep_tn.hamiltonians.operators import local_strength
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
@@ -125,11 +124,6 @@ class FreeChain:
         move_centre(chain, mpo, 0, self.support[0])
         return chain
 
-    @cached_property
-    def nudge_norm(self) -> float:
-        """Size of the nudge at beta = 1: the norms of its terms, added up at most over what acts on one site."""
-        return local_strength(self.nudge.perturbation, self.nudge.free.sites)
-
     def widened(self, room: int) -> Room:
         """The free state with room for the response, in a window of at least `room` sites beyond the nudge.
 
@@ -140,7 +134,7 @@ class FreeChain:
         lowest, highest = self.support
         cutoff, share, max_bond = self.cutoff, self.share, self.max_bond
         strong = self.mpo(self.strong)
-        tolerance = 0.1 * cutoff * self.strong * self.nudge_norm
+        tolerance = 0.1 * cutoff * self.strong
         if self.range > _LONG_RANGE:
             room = length
         while True:

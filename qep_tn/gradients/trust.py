@@ -19,8 +19,8 @@ class Trust(Enum):
     TRUSTWORTHY = "nothing"
     DEGENERATE = "the ground state is degenerate"
     OTHER_BRANCH = "the nudged state is not on the free state's branch"
-    NOT_CONVERGED = "a ground state did not converge"
-    LOWER_STATE = "an independent start found a lower state"
+    NOT_CONVERGED = "a state did not converge"
+    LOWER_STATE = "an independent search found a lower state"
     RESIDUAL = "the bonds do not hold the response"
     LARGE_ERROR = "the estimated error is not small"
     NOT_EXACT = "exact diagonalization finds another gradient"
@@ -43,12 +43,13 @@ class Certificate:
     variance: energy variance of the free state, over the sum of all coefficients squared.
     overlap: the smallest |<free|nudged>|^2.
     residual: of the response over the whole chain, see `qep_tn.gradients.residual`; zero where no manifold limits it.
-    unconverged: why a ground state did not converge; empty if all did.
+    unconverged: why a state that the certificate rests upon did not converge; empty if all did.
     relative_error, rtol: the error claimed, over the gradient's norm or what counts as such, and what was asked for.
-    gap: to the first excited state; None where it is not known. nudge: the nudge's size, in the same unit of energy.
+    gap: to the first excited state, or what bounds it from above; None where nothing was looked for. nudge: the
+        nudge's size, in the same unit of energy.
     degenerate: whether the ground state is known to be.
     full: whether what follows was asked for.
-    lower: how far below the free state's energy an independent start ended, or lies the exact one; None where neither
+    lower: how far below the free state's energy an independent search ended, or lies the exact one; None where neither
         was made.
     exact_distance: norm of the difference to the gradient by exact diagonalization, over that of both claimed errors;
         None where the system is too large, or the gradient exact itself.
@@ -86,13 +87,41 @@ class Verdict(NamedTuple):
 
 
 def verdict(c: Certificate) -> Verdict:
-    """Whether to trust a gradient with this certificate."""
+    """Whether to trust a gradient with this certificate.
+
+    An exact gradient, where there is one, decides whether the state is the right one and the response whole.
+    """
     if c.degenerate:
         return Verdict(
             Trust.DEGENERATE,
             "the ground state is degenerate, and the solver chose one of several; break the degeneracy",
         )
-    if c.full and c.gap is not None and c.gap < c.nudge and c.exact_distance is None:
+    doubt = _without_exact(c) if c.exact_distance is None else _against_exact(c.exact_distance)
+    if doubt is not None:
+        return doubt
+    if not c.relative_error <= max(c.rtol, 0.1):
+        return Verdict(
+            Trust.LARGE_ERROR,
+            f"the estimated error is {c.relative_error:.1g} of the gradient; raise max_bond, or leave beta to 'auto'",
+        )
+    return Verdict(Trust.TRUSTWORTHY, "trustworthy")
+
+
+def _against_exact(distance: float) -> Verdict | None:
+    if distance <= _RIGHT:
+        return None
+    return Verdict(
+        Trust.NOT_EXACT, f"the gradient by exact diagonalization is {distance:.1g} times the claimed error away"
+    )
+
+
+def _without_exact(c: Certificate) -> Verdict | None:
+    if c.lower:
+        return Verdict(
+            Trust.LOWER_STATE,
+            f"an independent search found an energy lower by {c.lower:.1g}; start from there, or try other seeds",
+        )
+    if c.full and c.gap is not None and c.gap < c.nudge:
         return Verdict(
             Trust.DEGENERATE,
             f"the gap is {c.gap:.1g}, less than the nudge of {c.nudge:.1g}: the gradient is that of one of two nearly "
@@ -105,26 +134,11 @@ def verdict(c: Certificate) -> Verdict:
             "degenerate or nearly so; break the degeneracy, or nudge with a smaller beta",
         )
     if c.unconverged:
-        return Verdict(Trust.NOT_CONVERGED, f"a ground state did not converge: {c.unconverged}")
-    if c.lower and c.exact_distance is None:
-        return Verdict(
-            Trust.LOWER_STATE,
-            f"an independent start found an energy lower by {c.lower:.1g}; start from there, or try other seeds",
-        )
+        return Verdict(Trust.NOT_CONVERGED, f"a state did not converge: {c.unconverged}")
     if c.residual > max(LARGEST_RESIDUAL, min(_RESIDUAL_OVER_ROOT * c.rtol**0.5, _AT_MOST)):
         return Verdict(
             Trust.RESIDUAL,
             f"the response leaves a residual of {c.residual:.1g} of the nudge over the whole chain: the bonds do "
             "not hold it; raise max_bond, or choose a smaller rtol",
         )
-    if not c.relative_error <= max(c.rtol, 0.1):
-        return Verdict(
-            Trust.LARGE_ERROR,
-            f"the estimated error is {c.relative_error:.1g} of the gradient; raise max_bond, or leave beta to 'auto'",
-        )
-    if c.exact_distance is not None and not c.exact_distance <= _RIGHT:
-        return Verdict(
-            Trust.NOT_EXACT,
-            f"the gradient by exact diagonalization is {c.exact_distance:.1g} times the claimed error away",
-        )
-    return Verdict(Trust.TRUSTWORTHY, "trustworthy")
+    return None

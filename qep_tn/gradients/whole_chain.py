@@ -8,7 +8,7 @@ sweeps under a strong nudge first give it room, from a state that holds O|psi>.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.nudge import (
     COARSER_NUDGE,
+    SAME_ENERGY,
     Level,
     Nudge,
     coarser_bond,
@@ -26,9 +27,9 @@ from qep_tn.gradients.nudge import (
     signs,
 )
 from qep_tn.gradients.operator_bases import with_operator
-from qep_tn.gradients.residual import response_residual
-from qep_tn.hamiltonians.operators import local_strength
+from qep_tn.gradients.residual import faintest_told, response_residual
 from qep_tn.solvers.dmrg import LibraryDMRG
+from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState, SolveStatus, expectations
 
 _LARGEST_SWEEP_COUNT = 20
@@ -91,7 +92,7 @@ class SweptManifold:
             return replace(self, coarser=False)
         solver = self.solver.with_finer_cutoff(5.0)
         signal = loss.error_signal(expectations(level.free.state, self.nudge.observables))
-        nudge = replace(self.nudge, signal=signal)
+        nudge = self.nudge.with_signal(signal)
         grown = with_response(solver, nudge, self.strong, self.grown[1])
         return replace(self, solver=solver, nudge=nudge, beta=self.beta / 2, first=level.free, grown=grown)
 
@@ -126,9 +127,40 @@ def swept_level(
         message = f"the gradient still changed by {change:.1e} in sweep {_LARGEST_SWEEP_COUNT} of the nudged states"
     status = SolveStatus.UNSETTLED if message else SolveStatus.CONVERGED
     unnudged, *nudged = (replace(s, status=status, message=message or "converged") for s in (unnudged, *nudged))
-    pair = (nudged[0], nudged[1] if len(nudged) == 2 else unnudged)
-    certify = partial(response_residual, nudge, pair, (beta, -beta if len(nudged) == 2 else 0.0))
+
+    def certify() -> float:
+        if beta < (told := faintest_told(nudge, unnudged.mps)):
+            return swept_level(solver, nudge, scheme, told, start, rtol, free).residual
+        return residual_of(nudge, beta, unnudged, nudged)
+
     return Level.of_states(beta, gradient, unnudged, nudged, message, certify)
+
+
+def residual_of(nudge: Nudge, beta: float, free: GroundState, nudged: Sequence[GroundState]) -> float:
+    """The residual of the response that one or two nudged states show."""
+    first, second = (*nudged, free)[:2]
+    return response_residual(nudge, (first, second), (beta, -beta if second is not free else 0.0))
+
+
+def with_lowest_states(solver: Solver, nudge: Nudge, scheme: str, level: Level) -> Level:
+    """The level with each nudged state replaced by a cold ground state if that lies lower: a given, finite nudge may
+    move another branch below the free state's, and then the ground state is there.
+    """
+    rounding = SAME_ENERGY * float(np.abs(nudge.free.coefficients(nudge.theta)).sum())
+    nudged = []
+    for sign, state in zip(signs(scheme), level.nudged, strict=True):
+        cold = solver.ground_state(nudge.hamiltonian, nudge.at(sign * level.beta))
+        nudged.append(cold if cold.energy < state.energy - 1e-7 * level.beta - rounding else state)
+    if all(new is old for new, old in zip(nudged, level.nudged, strict=True)):
+        return level
+    base, *values = (expectations(state.state, nudge.free.couplings) for state in (level.free, *nudged))
+    found = Level.of_states(
+        level.beta, difference_quotient(values, base, level.beta), level.free, nudged, level.message
+    )
+    return replace(
+        level, gradient=found.gradient, overlap=found.overlap, message=found.message, assemble=found.assemble,
+        certify=partial(residual_of, nudge, level.beta, level.free, nudged),
+    )  # fmt: skip
 
 
 def with_response(
@@ -138,10 +170,8 @@ def with_response(
 
     If the strong nudge tips the state over into another branch, weaker ones are tried.
     """
-    operator = nudge.perturbation
     for factor in (1, 0.1, 0.01):
-        weight = -_ADDED * factor / local_strength(operator, nudge.free.sites)
-        start = with_operator(free.mps, operator, weight, solver.max_bond)
+        start = with_operator(free.mps, nudge.perturbation, -_ADDED * factor, solver.max_bond)
         once = solver.grow(nudge.hamiltonian, nudge.at(factor * strong), replace(free, state=start))
         grown = solver.grow(nudge.hamiltonian, nudge.at(factor * strong), once)
         if grown.fidelity(free) > 0.5:

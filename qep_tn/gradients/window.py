@@ -26,7 +26,7 @@ from qep_tn.gradients.nudge import (
     signs,
     weight_between,
 )
-from qep_tn.gradients.residual import response_residual
+from qep_tn.gradients.residual import faintest_told, response_residual
 from qep_tn.gradients.room import EDGE, FIRST_ROOM, FreeChain, Room, part_of
 from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
@@ -129,11 +129,12 @@ class WindowedManifold:
     def refined(self, level: Level, loss: Loss) -> WindowedManifold:
         """A manifold whose cutoff is finer by `SHRINK`, more rounds, and the nudge whose bias is what may remain."""
         solver, free = self._finer_state()
+        nudge = self.nudge.with_signal(loss.error_signal(expectations(free.state, self.nudge.observables)))
         return replace(
             self,
             solver=solver,
-            nudge=replace(self.nudge, signal=loss.error_signal(expectations(free.state, self.nudge.observables))),
-            beta=self._refined_beta(level) if self.adapt else self.beta,
+            nudge=nudge,
+            beta=self._refined_beta(level) if self.adapt else self.beta * nudge.strength / self.nudge.strength,
             free=free,
             rounds=2 * self.rounds,
             room=level.reach,
@@ -218,7 +219,7 @@ class WindowedManifold:
         runs = [self._run(room, first, last, strength) for strength in strengths]
         inside, edges = products_inside(H.product_extents, first, last, len(H.sites), max(2, self._chain.range))
         plan, phases = expectation_plan(H.sites, H.products)
-        tolerance = 1e-2 * self.rtol * beta * self._chain.nudge_norm
+        tolerance = 1e-2 * self.rtol * beta
 
         def cycle(run: Run) -> NDArray:
             run.cycle(share * tolerance)
@@ -247,6 +248,13 @@ class WindowedManifold:
         apart = abs(overlap(runs[0].window, runs[-1].window)) ** 2
         edge = float(np.abs(quotient[edges]).max(initial=0.0))
         states = cache(lambda: tuple(self._assembled(run, first, message) for run in runs))
+
+        def certify() -> float:
+            told = min(faintest_told(self.nudge, self.free.mps), self.strong)
+            if beta < told:
+                return self._level(room, told).residual
+            return response_residual(self.nudge, states()[:2], strengths[:2])
+
         level = Level(
             beta=beta,
             gradient=gradient,
@@ -259,7 +267,7 @@ class WindowedManifold:
             noise=Noise(_ROUNDING, min(_FAINTEST_TOLD, 0.02 * self.rtol), _UNDETERMINED * self._chain.share**2),
             last_change=np.abs(gradient - previous) if norm > 0 else 0.0,
             assemble=lambda: states()[:nudged],
-            certify=lambda: response_residual(self.nudge, states()[:2], strengths[:2]),
+            certify=certify,
             reach=max(lowest - room.first, room.last - highest),
             room=room.size,
             limited=self.limited,
