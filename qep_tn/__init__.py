@@ -23,7 +23,7 @@ from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
 from qep_tn.tasks.gradients import gradients, response_matrix
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
-from qep_tn.tasks.train import Trained, train
+from qep_tn.tasks.train import Trained, answers, train
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.samples import Samples, Simplex
 from qep_tn.training.schedule import Decay
@@ -72,6 +72,7 @@ __all__ = [
     "Y",
     "Z",
     "__version__",
+    "answers",
     "boson",
     "bosons",
     "explore_phases",

@@ -446,7 +446,7 @@ def test_command_trains_plots_and_goes_on(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 steps made; test: accuracy" in done.stdout
     drawn = {file.name for file in (tmp_path / "run" / "figures").glob("*.png")}
-    assert drawn == {"answers.png", "confusion.png", "couplings.png", "learning.png"}
+    assert drawn == {"answers.png", "confusion.png", "couplings.png", "disturbance.png", "learning.png"}
     longer = command(tmp_path, "--resume", "--set", "train.steps=3", "--workers", "1")
     assert longer.returncode == 0, longer.stderr
     assert "3 steps made" in longer.stdout

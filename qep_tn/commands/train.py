@@ -13,6 +13,8 @@ from qep_tn.configuration.data import outputs, samples, training_settings
 from qep_tn.figures.run import plot_run
 from qep_tn.tasks.train import train
 
+_DISTURBED = 20  # test samples at which the sensor's disturbance is computed
+
 
 def learn(run: Run, config: Path, work: Mapping[str, Any]) -> None:
     """Train. config: the file, for messages. work: who takes the samples of a batch, or several seeds."""
@@ -25,6 +27,9 @@ def learn(run: Run, config: Path, work: Mapping[str, Any]) -> None:
         run.H, run.theta, data, outputs=operators, test=test, solver=run.solver, run=run.folder,
         **training_settings(run.config), **work,
     )  # fmt: skip
+    if test is not None and run.config.sensor is not None:
+        few = test[: min(len(test), _DISTURBED)]
+        run.folder.keep("disturbance.nc", result.disturbance(few, **work))
     plot_run(run.folder.path)
     history = result.history if "seed" not in result.history.dims else result.history.isel(seed=result.best)
     tested = history[["test_loss", "accuracy", "single_shot_accuracy"]].dropna("step")

@@ -11,7 +11,7 @@ import matplotlib
 
 from qep_tn.figures import boundary, scan, sensitivity, training, walk
 from qep_tn.figures.style import STYLE
-from qep_tn.runs.folder import load
+from qep_tn.runs.folder import kept, load
 
 
 def plot_run(run_dir: str | Path) -> list[Path]:
@@ -30,7 +30,7 @@ def plot_run(run_dir: str | Path) -> list[Path]:
     elif task == "sensitivity":
         figures = sensitivity.figures(history, model)
     elif task == "train":
-        figures = training.figures(history, model)
+        figures = training.figures(history, model, kept(folder, "disturbance.nc"))
     else:
         figures = walk.figures(history, model)
     written = []

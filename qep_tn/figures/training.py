@@ -24,9 +24,14 @@ _FINE = 600  # points a side, for phase boundaries
 _FACTOR = re.compile(r"([XYZ])\((\d+)\)")
 
 
-def figures(history: xr.Dataset, model: str = "") -> dict[str, Figure]:
-    """Every figure of a training, by name; of several seeds the answers are those of the best one."""
+def figures(history: xr.Dataset, model: str = "", disturbed: xr.Dataset | None = None) -> dict[str, Figure]:
+    """Every figure of a training, by name; of several seeds the answers are those of the best one.
+
+    disturbed: see `qep_tn.training.disturbance`.
+    """
     drawn = {"learning": learning(history)}
+    if disturbed is not None:
+        drawn["disturbance"] = disturbance(disturbed)
     best = _best(history)
     if "test_output" in best:
         drawn["confusion"] = confusion(best)
@@ -109,6 +114,23 @@ def couplings(values: NDArray, rows: list[str], columns: list[str]) -> Figure:
         bar = figure.colorbar(image, ax=ax, pad=0.03)
         bar.set_label("coupling")
         bar.outline.set_linewidth(0.6)
+    return figure
+
+
+def disturbance(changes: xr.Dataset) -> Figure:
+    """How much the sensor changes local expectation values of the system, against the distance from it."""
+    distances, sizes = changes["distance"].values, np.abs(changes["change"].values)
+    places = np.unique(distances)
+    with matplotlib.rc_context(STYLE):
+        figure, (ax,) = new_figure(2.3, 1)
+        everywhere = np.broadcast_to(distances, sizes.shape).ravel()
+        ax.plot(everywhere, sizes.ravel(), ".", color=GREY, markersize=1.5, zorder=1, label="each sample and product")
+        means = [sizes[:, distances == place].mean() for place in places]
+        ax.plot(places, means, color=VERMILION, marker="o", markersize=3, label="mean")
+        ax.set_yscale("symlog", linthresh=max(1e-4 * float(sizes.max()), 1e-12))
+        ax.set(xlabel="sites from the sensor", ylabel="change of expectation values")
+        ax.set_ylim(bottom=0)
+        ax.legend(loc="upper right")
     return figure
 
 

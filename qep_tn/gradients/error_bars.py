@@ -72,6 +72,12 @@ def error_of_one_level(level: Level, rtol: float) -> NDArray:
     return relative * np.hypot(level.gradient, mean) / math.sqrt(2)
 
 
+def nudge_below(gap: float, rtol: float, scheme: str) -> float:
+    """The nudge whose bias is rtol if the response is as large as it can be, the nudge over the gap."""
+    bias = rtol / _BIAS_OVER_WEIGHT
+    return gap * (math.sqrt(bias) if scheme == "symmetric" else bias)
+
+
 def _remaining(fine: Level, coarse: Level) -> float:
     """What of the difference of two levels is left of the fine one's truncation; most where a limit of the bonds tells
     them apart.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.gradients.checks import check_problem, check_settings
-from qep_tn.gradients.error_bars import error_estimate, error_of_one_level, signal_error
+from qep_tn.gradients.error_bars import error_estimate, error_of_one_level, nudge_below, signal_error
 from qep_tn.gradients.examination import NOTHING, against_exact, by_other_states, small_enough
 from qep_tn.gradients.losses import Loss, sizes
 from qep_tn.gradients.measured import Experiment, Measured
@@ -175,7 +175,7 @@ def silent_gradient(
         return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, as_shots(shots), generator(rng))
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
     cheap = error == "cheap"
-    solver = solver.for_one_level() if cheap else solver
+    solver = solver.for_one_level(rtol) if cheap else solver
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start, cheap)
     if start is not None and beta == "auto" and result.status.concerns_states:
         cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None, cheap)
@@ -263,6 +263,8 @@ def _only_level(
 ) -> Level:
     """Nudged states at one accuracy, that which is asked for."""
     if solver.nudging is Nudging.SOLVED:
+        if adapt and free.gap is not None:
+            beta = max(beta, nudge_below(free.gap, rtol, scheme))
         return exact_levels(solver, nudge, scheme, (beta,), free)[0]
     return WindowedManifold(
         solver, nudge, scheme, beta, _STRONG * nudge.energy_scale, rtol, free, adapt, rounds=2

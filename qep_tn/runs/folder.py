@@ -154,6 +154,11 @@ class RunFolder:
             )
         return history.isel({dimension: slice(step)})
 
+    def keep(self, name: str, data: xr.Dataset) -> None:
+        """Write one more data set that belongs to the run."""
+        with interrupts_deferred():
+            _replace(self.path / name, lambda temporary: data.to_netcdf(temporary, engine="h5netcdf"))
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json: `summary`, the versions of the libraries, and the platform."""
         complete = {**summary, "versions": versions(), "platform": platform.platform()}
@@ -195,6 +200,12 @@ def load(run_dir: str | Path) -> xr.Dataset:
         except (ValueError, TypeError):
             raise ValueError(f"{file} is not a summary of a run; delete it, and go on with --resume") from None
     return history
+
+
+def kept(run_dir: str | Path, name: str) -> xr.Dataset | None:
+    """A data set that was kept with `RunFolder.keep`; None if there is none. Raises ValueError if it is damaged."""
+    file = Path(run_dir) / name
+    return _read_dataset(file) if file.exists() else None
 
 
 def versions() -> dict[str, str]:

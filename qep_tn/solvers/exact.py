@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ _DENSE_DIMENSION = 64  # below it the full spectrum is faster
 _DENSE_AT_NEED = 4096  # up to which the full spectrum takes less than a minute
 _ROOM = 2**25, 32  # most numbers in a Lanczos basis, 256 MB, but as many vectors in any case
 _STEPS = 600  # of a search; chains of 10 to 18 qubits take 80 to 200, down to gaps of 1e-7 of the norm
+_TOLERANCE_OVER_RTOL = 1e-4  # of a residual over the norm: 5e-3 of rtol over a gap of 1/50 of it
 _SAME_LEVEL = 1e-10  # of the norm: energies that differ by less are one level
 
 
@@ -32,9 +33,11 @@ class ExactDiagonalization(Solver):
     """Exact ground states of up to 20 qubits (dimension 2^20), by Lanczos iteration.
 
     seed: of the random start vectors.
+    tolerance: residual of a state over the norm of H; 0 is what rounding leaves. With one the gap is known to a tenth.
     """
 
     seed: int = 0
+    tolerance: float = 0.0
     linear_response: ClassVar[bool] = True
     has_excited_states: ClassVar[bool] = True
 
@@ -62,15 +65,20 @@ class ExactDiagonalization(Solver):
             starts.insert(0, action.floats(start.state.vector))
         room = _room(size)
         for vector in starts:
-            pair = lowest_eigenpair(action, vector, _STEPS, room)
+            pair = lowest_eigenpair(action, vector, _STEPS, room, self.tolerance)
             if not pair.converged:
                 break
-            above, settled = lowest_level(action, rng.standard_normal(size), pair.vector, _STEPS)
+            ground = pair.energy if self.tolerance > 0 else -np.inf
+            above, settled = lowest_level(action, rng.standard_normal(size), pair.vector, _STEPS, ground)
             if not settled:
                 break
             if above >= pair.energy - _SAME_LEVEL * pair.norm:
                 return _state(H, action, pair, max(0.0, above - pair.energy))
         return _nearly_degenerate(H, action, starts[-1])
+
+    def for_one_level(self, rtol: float) -> Self:
+        """With states whose error is beside the response to the nudge, a hundredth of the gap, what rtol allows."""
+        return self if self.tolerance else replace(self, tolerance=_TOLERANCE_OVER_RTOL * rtol)
 
     def nudged_states(
         self, H: Hamiltonian, at: Callable[[float], Theta], strengths: Sequence[float], free: GroundState
@@ -85,7 +93,7 @@ class ExactDiagonalization(Solver):
         for strength in strengths:
             theta = at(strength)
             norm = float(np.abs(H.coefficients(theta) - unperturbed) @ H.product_norms)
-            state = _followed(H, H.action(theta), strength, known, room) if 2 * norm < gap else None
+            state = _followed(H, H.action(theta), strength, known, room, self.tolerance) if 2 * norm < gap else None
             if state is None or state.energy >= free.energy + gap - norm:
                 state = self.ground_state(H, theta, start=free)
             known[strength] = state.state
@@ -167,7 +175,7 @@ def _state(H: Hamiltonian, action: Action, pair: Eigenpair, gap: float | None) -
 
 
 def _followed(
-    H: Hamiltonian, action: Action, strength: float, known: dict[float, State], room: NDArray
+    H: Hamiltonian, action: Action, strength: float, known: dict[float, State], room: NDArray, tolerance: float
 ) -> GroundState | None:
     """The lowest eigenstate in reach of the polynomial through known states, if it converges."""
     vectors = {x: state.vector for x, state in known.items() if isinstance(state, StateVector)}
@@ -180,7 +188,7 @@ def _followed(
         weight = math.prod((strength - y) / (x - y) for y in near if y != x)
         start = start + weight * phase * vectors[x]
     vector = action.floats(start)
-    pair = lowest_eigenpair(action, vector, _STEPS, room.reshape(-1, vector.size))
+    pair = lowest_eigenpair(action, vector, _STEPS, room.reshape(-1, vector.size), tolerance)
     return _state(H, action, pair, None) if pair.converged else None
 
 

@@ -21,6 +21,7 @@ _BY_NUMBER = 2  # LAPACK's range "I": eigenvalues from one number to another
 _BETWEEN_CHECKS = 4  # steps; the lowest eigenvalue of the tridiagonal matrix costs about as much as one
 _ROUNDING = 4 * _EPS  # of the matrix's norm: residual that the iteration reaches
 _SETTLED = 1e-13  # of the matrix's norm: change of a level between checks that ends the search for its energy
+_TENTH = 0.1  # of a gap: residual that leaves it known to so much, for an eigenvalue is that near
 _EIGENVECTOR = 1e-6  # of the matrix's norm: residual of a level that has settled
 
 
@@ -37,37 +38,43 @@ class Eigenpair(NamedTuple):
     converged: bool = False
 
 
-def lowest_eigenpair(action: Action, start: NDArray, steps: int, room: NDArray) -> Eigenpair:
+def lowest_eigenpair(action: Action, start: NDArray, steps: int, room: NDArray, tolerance: float = 0.0) -> Eigenpair:
     """The lowest eigenpair in reach of a start, converged or as good as some steps make it.
 
     room: for Lanczos vectors, (number, size), two or more; when it is full, the iteration begins again from the best
-        vector.
+        vector. tolerance: residual over the matrix's norm that is small enough; what rounding leaves is in any case.
     """
-    pair = _eigenpair(action, start)
+    pair, enough = _eigenpair(action, start), max(tolerance, _EPS)
     while steps > 0 and pair.residual > 0:
         basis = room[: steps + 1]
         run = _Run(action, pair.vector, pair.vector, basis)
         residual, weights = np.inf, np.ones(1)
-        while run.steps < len(basis) - 1 and residual > _EPS * run.norm:
+        while run.steps < len(basis) - 1 and residual > enough * run.norm:
             run.advance(min(_BETWEEN_CHECKS, len(basis) - 1 - run.steps))
             _, weights, residual = run.lowest()
         steps -= run.steps
         previous, pair = pair, _eigenpair(action, weights @ basis[: len(weights)], run.norm)
-        if residual <= _EPS * run.norm and pair.residual <= _ROUNDING * run.norm:
+        if residual <= enough * run.norm and pair.residual <= max(2 * tolerance, _ROUNDING) * run.norm:
             return pair._replace(converged=True)
-        if residual <= _EPS * run.norm and pair.residual > 0.5 * previous.residual:  # rounding is reached
+        if residual <= enough * run.norm and pair.residual > 0.5 * previous.residual:  # rounding is reached
             return min(pair, previous, key=lambda p: p.residual)._replace(converged=True)
     return pair._replace(converged=pair.residual == 0)
 
 
-def lowest_level(action: Action, start: NDArray, away: NDArray, steps: int) -> tuple[float, bool]:
-    """The lowest eigenvalue on the complement of an eigenvector, and whether it has settled."""
+def lowest_level(
+    action: Action, start: NDArray, away: NDArray, steps: int, ground: float = -np.inf
+) -> tuple[float, bool]:
+    """The lowest eigenvalue on the complement of an eigenvector, and whether it has settled.
+
+    ground: that of the eigenvector, where the distance to it is needed to a tenth only.
+    """
     run, energy = _Run(action, start, away, np.empty((3, start.size))), np.inf
     while run.steps < steps:
         run.advance(_BETWEEN_CHECKS)
         previous, (energy, _, residual) = energy, run.lowest()
         settled = residual <= _EIGENVECTOR * run.norm and previous - energy <= _SETTLED * run.norm
-        if settled or run.exhausted:
+        near = np.isfinite(ground) and residual <= _TENTH * (energy - ground)
+        if settled or near or run.exhausted:
             return energy, True
     return energy, False
 

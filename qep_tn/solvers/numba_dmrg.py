@@ -88,7 +88,7 @@ class NumbaDMRG(DMRGSettings):
         """The cutoff that a gradient of this relative error begins with."""
         return float(max(_CUTOFF_OVER_ROOT * math.sqrt(rtol), 1e-8))
 
-    def for_one_level(self) -> Self:
+    def for_one_level(self, rtol: float) -> Self:
         """With the cutoff after one refinement, which is where most gradients end."""
         return self.with_finer_cutoff(3.0)
 

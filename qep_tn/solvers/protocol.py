@@ -84,8 +84,8 @@ class Solver:
         """The same settings for gradients of this relative error; `auto` unless the nudge strength is given."""
         return self
 
-    def for_one_level(self) -> Self:
-        """The same settings for a gradient that is not refined, where one begins coarser than it ends."""
+    def for_one_level(self, rtol: float) -> Self:
+        """The same settings for a gradient of this relative error that nothing is compared with."""
         return self
 
     def with_cutoff(self, cutoff: float) -> Self:

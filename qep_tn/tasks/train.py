@@ -34,6 +34,7 @@ from qep_tn.runs.settings_check import fingerprint, model_settings, solver_setti
 from qep_tn.runs.several import part_of_run, refuse_unsendable, side_by_side
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.registry import default_solver
+from qep_tn.training.disturbance import disturbance
 from qep_tn.training.loop import Plan, Training, TrainingEnd
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.problem import LOSSES, AnswerWork, LossName, Problem, answer
@@ -72,12 +73,51 @@ class Trained:
         self, inputs: Mapping[str, ArrayLike], executor: Executor | None = None, processes: int | None = None
     ) -> NDArray:
         """The outputs' expectation values for other inputs, (n, outputs); ground states are searched cold."""
-        count = len(self.problem.outputs)
-        length = len(np.atleast_1d(np.asarray(next(iter(inputs.values()), ()))))
-        samples = Samples(inputs, np.zeros((length, count)))
-        shared = Shared(self.problem)
-        work = [AnswerWork(shared, {**self.theta, **samples.theta(n)}) for n in range(length)]
-        return np.array([a.outputs for a in in_order(answer, work, executor, processes)]).reshape(length, count)
+        p = self.problem
+        return answers(
+            p.H, self.theta, inputs, outputs=p.outputs, solver=p.solver, rtol=p.rtol, executor=executor,
+            processes=processes,
+        )  # fmt: skip
+
+    def disturbance(
+        self, samples: Samples, coupling: str = "coupling", executor: Executor | None = None,
+        processes: int | None = None,
+    ) -> xr.Dataset:  # fmt: skip
+        """How much the system changes by its coupling to the sensor, see `qep_tn.training.disturbance`."""
+        work = partial(in_order, executor=executor, processes=processes)
+        start = {**self.theta, **samples.theta(0)}
+        return disturbance(self.problem, self.problem.H.flatten(start), samples, coupling, work)
+
+
+def answers(
+    H: Hamiltonian,
+    theta: Theta,
+    inputs: Mapping[str, ArrayLike],
+    *,
+    outputs: Sequence[Operator],
+    solver: Solver | None = None,
+    rtol: float = 1e-2,
+    executor: Executor | None = None,
+    processes: int | None = None,
+) -> NDArray:
+    """The outputs' expectation values in the ground states at some inputs, (n, outputs), searched cold.
+
+    theta: all parameters; inputs take the place of what is here. So couplings that were trained beside one system
+    answer for another, larger one. The rest is as in `train`.
+    Raises ValueError as `train` does.
+    """
+    length = len(np.atleast_1d(np.asarray(next(iter(inputs.values()), ()))))
+    samples = Samples(inputs, np.zeros((length, len(outputs))))
+    if unknown := next((n for n in inputs if n not in H.parameters), None):
+        raise ValueError(f"inputs have {unknown!r}, but the parameters are {', '.join(H.parameters)}")
+    start = {**theta, **(samples.theta(0) if length else {})}
+    H.flatten(start)
+    nothing = np.zeros(len(H.couplings), bool)
+    chosen = default_solver(H) if solver is None else solver
+    problem = Problem(H, start, nothing, tuple(outputs), "squared", chosen, rtol, "symmetric")
+    work = [AnswerWork(shared, {**start, **samples.theta(n)}) for shared in (Shared(problem),) for n in range(length)]
+    found = in_order(answer, work, executor, processes)
+    return np.array([a.outputs for a in found]).reshape(length, len(outputs))
 
 
 def train(
