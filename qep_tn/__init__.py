@@ -17,13 +17,14 @@ from qep_tn.solvers.quimb_dmrg import QuimbDMRG
 from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
 from qep_tn.states.ground_state import GroundState
 from qep_tn.states.mps import MPS
+from qep_tn.tasks.answers import answers
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
 from qep_tn.tasks.gradients import gradients, response_matrix
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
-from qep_tn.tasks.train import Trained, answers, train
+from qep_tn.tasks.train import Trained, train
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.samples import Samples, Simplex
 from qep_tn.training.schedule import Decay

@@ -27,17 +27,18 @@ from qep_tn.gradients.gradient import Scheme
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.shots import Shots, as_shots
-from qep_tn.runs.executors import Shared, in_order
+from qep_tn.runs.executors import in_order
 from qep_tn.runs.folder import RunFolder
 from qep_tn.runs.loop import carry_through
 from qep_tn.runs.settings_check import fingerprint, model_settings, solver_settings
 from qep_tn.runs.several import part_of_run, refuse_unsendable, side_by_side
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.registry import default_solver
+from qep_tn.tasks.answers import answers
 from qep_tn.training.disturbance import disturbance
 from qep_tn.training.loop import Plan, Training, TrainingEnd
 from qep_tn.training.penalty import SoftBound
-from qep_tn.training.problem import LOSSES, AnswerWork, LossName, Problem, answer
+from qep_tn.training.problem import LOSSES, LossName, Problem
 from qep_tn.training.samples import Samples, Source
 from qep_tn.training.schedule import Decay
 
@@ -87,37 +88,6 @@ class Trained:
         work = partial(in_order, executor=executor, processes=processes)
         start = {**self.theta, **samples.theta(0)}
         return disturbance(self.problem, self.problem.H.flatten(start), samples, coupling, work)
-
-
-def answers(
-    H: Hamiltonian,
-    theta: Theta,
-    inputs: Mapping[str, ArrayLike],
-    *,
-    outputs: Sequence[Operator],
-    solver: Solver | None = None,
-    rtol: float = 1e-2,
-    executor: Executor | None = None,
-    processes: int | None = None,
-) -> NDArray:
-    """The outputs' expectation values in the ground states at some inputs, (n, outputs), searched cold.
-
-    theta: all parameters; inputs take the place of what is here. So couplings that were trained beside one system
-    answer for another, larger one. The rest is as in `train`.
-    Raises ValueError as `train` does.
-    """
-    length = len(np.atleast_1d(np.asarray(next(iter(inputs.values()), ()))))
-    samples = Samples(inputs, np.zeros((length, len(outputs))))
-    if unknown := next((n for n in inputs if n not in H.parameters), None):
-        raise ValueError(f"inputs have {unknown!r}, but the parameters are {', '.join(H.parameters)}")
-    start = {**theta, **(samples.theta(0) if length else {})}
-    H.flatten(start)
-    nothing = np.zeros(len(H.couplings), bool)
-    chosen = default_solver(H) if solver is None else solver
-    problem = Problem(H, start, nothing, tuple(outputs), "squared", chosen, rtol, "symmetric")
-    work = [AnswerWork(shared, {**start, **samples.theta(n)}) for shared in (Shared(problem),) for n in range(length)]
-    found = in_order(answer, work, executor, processes)
-    return np.array([a.outputs for a in found]).reshape(length, len(outputs))
 
 
 def train(
@@ -177,10 +147,10 @@ def train(
 
     Raises ValueError for settings that do not make sense, before anything is computed.
     """
+    _check(optimizer, rate, batch, steps, patience, kept, checked, seeds, spread)
     drawn = samples if isinstance(samples, Samples) else samples(np.random.default_rng([seed, 0, 0]), batch)
     measured = None if shots is None else as_shots(shots)
     problem = _problem(H, theta, drawn, outputs, loss, train, measured, scheme, solver, rtol)
-    _check(optimizer, rate, batch, steps, patience, kept, checked, seeds, spread)
     penalties = (penalty,) if isinstance(penalty, SoftBound) else tuple(penalty)
     for name in (p.parameter for p in penalties):
         if name not in H.parameters:
