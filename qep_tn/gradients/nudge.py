@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.gradients.losses import Loss
+from qep_tn.gradients.operator_bases import operator_structure
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.mpo import summed
 from qep_tn.hamiltonians.operators import Operator, local_strength
+from qep_tn.kernels import BlockMPO
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState, expectations
 
@@ -61,6 +64,12 @@ class Nudge:
     def at(self, beta: float) -> Theta:
         """Its parameters at nudge strength beta."""
         return {**self.theta, "nudge": beta * self.direction}
+
+    def mpo(self, beta: float) -> BlockMPO:
+        """Of H(theta) + beta * O; the machine's states on bonds outside of O do not depend on beta."""
+        terms = self.perturbation.terms
+        nudge = operator_structure(self.free.sites, tuple(terms)).fill_blocks(beta * np.array(list(terms.values())))
+        return summed([self.free.mpo.fill_blocks(self.free.coefficients(self.theta)), nudge])
 
     def with_signal(self, signal: NDArray) -> Nudge:
         """The nudge of another error signal; the same one if that is zero, and has no direction."""

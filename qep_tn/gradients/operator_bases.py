@@ -89,4 +89,4 @@ def _left_grams(before: Sequence[NDArray], applied: Sequence[NDArray]) -> list[N
 @lru_cache(maxsize=8)
 def operator_structure(sites: Sites, products: tuple[Product, ...]) -> ParametricMPO:
     """The MPO of some products, built once."""
-    return ParametricMPO.build(sites, products)
+    return ParametricMPO(sites, products)

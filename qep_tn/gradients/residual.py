@@ -35,9 +35,8 @@ def response_residual(nudge: Nudge, states: Sequence[GroundState], strengths: Se
     Each state's residual is r = (H + strength * O - E)|psi>, and that of the response is the difference of both: what
     truncation leaves of the free state stands in both, and drops out.
     """
-    hamiltonian = nudge.hamiltonian
     first, second = (state.mps for state in states)
-    filled = [hamiltonian.mpo.fill_blocks(hamiltonian.coefficients(nudge.at(strength))) for strength in strengths]
+    filled = [nudge.mpo(strength) for strength in strengths]
     mpo, *packed = of_one_type(filled[0], first.packed, second.packed)
     other, *_ = of_one_type(filled[1], packed[0])
     cross = residual_overlap(mpo, packed[0], states[0].energy, other, packed[1], states[1].energy)

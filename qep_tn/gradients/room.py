@@ -97,21 +97,18 @@ class FreeChain:
     @cached_property
     def range(self) -> int:
         """How many bonds the longest product of H and of its couplings spans."""
-        extents = self.nudge.hamiltonian.product_extents[[bool(p) for p in self.nudge.hamiltonian.products]]
-        return int((extents[:, 1] - extents[:, 0]).max(initial=1))
+        products = [product for product in (*self.nudge.free.products, *self.nudge.perturbation.terms) if product]
+        return max((product[-1][0] - product[0][0] for product in products), default=1)
 
     def mpo(self, beta: float) -> BlockMPO:
         """Of H + beta * O."""
-        hamiltonian = self.nudge.hamiltonian
-        mpo = hamiltonian.mpo.fill_blocks(hamiltonian.coefficients(self.nudge.at(beta)))
+        mpo = self.nudge.mpo(beta)
         return mpo._replace(values=mpo.values.astype(self.dtype, copy=False))
 
     @cached_property
     def dtype(self) -> np.dtype:
         """Of H, of the nudge and of the state together."""
-        hamiltonian = self.nudge.hamiltonian
-        mpo = hamiltonian.mpo.fill_blocks(hamiltonian.coefficients(self.nudge.at(self.strong)))
-        return np.result_type(mpo.values, self.free.mps.packed.data)
+        return np.result_type(self.nudge.mpo(self.strong).values, self.free.mps.packed.data)
 
     @cached_property
     def base(self) -> Chain:

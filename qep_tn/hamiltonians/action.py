@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from qep_tn.hamiltonians.mpo import real_factor
 from qep_tn.hamiltonians.operators import Product
-from qep_tn.hamiltonians.sites import Sites
+from qep_tn.hamiltonians.sites import Sites, real_factor
 from qep_tn.kernels import SplitOperator, apply_halves, apply_sparse
 
 Map = Callable[[NDArray], NDArray]

@@ -202,7 +202,7 @@ class Hamiltonian:
     @cached_property
     def mpo(self) -> ParametricMPO:
         """The matrix product operator of H, its structure built once; `mpo.fill(H.coefficients(theta))`."""
-        return ParametricMPO.build(self.sites, self.products)
+        return ParametricMPO(self.sites, self.products)
 
     @cached_property
     def mean_field(self) -> MeanField:

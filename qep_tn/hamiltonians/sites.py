@@ -146,3 +146,16 @@ def _checked_length(length: int) -> int:
     if not isinstance(length, int | np.integer) or length < 1:
         raise ValueError(f"a chain needs a positive whole number of sites, not {length!r}")
     return int(length)
+
+
+def real_factor(matrix: NDArray) -> tuple[complex, NDArray]:
+    """(1, M), (1j, M / 1j) or (1, M) for a real, purely imaginary or complex matrix: products with an even number
+    of Pauli Y stay real.
+    """
+    if not np.iscomplexobj(matrix):
+        return 1, matrix
+    if not matrix.imag.any():
+        return 1, np.ascontiguousarray(matrix.real)
+    if not matrix.real.any():
+        return 1j, np.ascontiguousarray(matrix.imag)
+    return 1, matrix

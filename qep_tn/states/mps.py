@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.hamiltonians.mpo import real_factor
 from qep_tn.hamiltonians.operators import Product
-from qep_tn.hamiltonians.sites import Sites
+from qep_tn.hamiltonians.sites import Sites, real_factor
 from qep_tn.kernels import ExpectationPlan, PackedMPS, compile_products, correlations, evaluate, pack, sample_levels
 
 if TYPE_CHECKING:
