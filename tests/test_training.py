@@ -201,7 +201,7 @@ def test_gradient_of_a_batch_is_the_mean_of_exact_differences(loss):
     H, outputs = sensor()
     theta, batch = start(H, np.random.default_rng(1)), 3
     penalty = qt.SoftBound("coupling", 0.1, 0.02)
-    row = trained(steps=0, test=None, loss=loss, penalty=penalty).history.isel(step=0)
+    row = trained(steps=0, test=None, loss=loss, penalty=penalty, rtol=1e-6).history.isel(step=0)
     samples = TRIANGLE(np.random.default_rng([0, 0, 0]), batch)
 
     def value(couplings):

@@ -119,7 +119,8 @@ def signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDA
 @lru_cache(maxsize=8)
 def _along(H: Hamiltonian) -> NDArray:
     """The couplings of a few sites, in their order along the chain."""
-    centres = np.array([np.mean(a.support) if a.support else 0.0 for a in H.couplings])
-    extents = np.array([a.support[-1] - a.support[0] if a.support else 0 for a in H.couplings])
+    supports = [a.support or (0,) for a in H.couplings]
+    centres = np.array([sum(support) / len(support) for support in supports])
+    extents = np.array([support[-1] - support[0] for support in supports])
     confined = np.flatnonzero(extents <= 8)  # a coupling of the whole chain has no neighbours
     return confined[np.argsort(centres[confined], kind="stable")]
