@@ -190,7 +190,7 @@ def _measured(
     scheme: Scheme, start: GroundState | None, certify: Certify, shots: Shots, rng: np.random.Generator,
 ) -> Gradient:  # fmt: skip
     """The gradient from shots: with a given nudge by its states alone, else beside a computed one, for its bias."""
-    resolving = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
+    resolving = solver.resolving(rtol, scheme, len(H.sites), auto=True)  # shots need no more than a weak nudge does
     if beta == "auto":
         computed = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify)
         vector, error, curvature = H.flatten(computed.gradient), H.flatten(computed.error), computed.level.curvature

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from scipy.stats import ncx2
 from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.nudge import Level, Nudge, difference_quotient, exact_levels
 from qep_tn.gradients.trust import SAME_BRANCH, verdict
+from qep_tn.gradients.whole_chain import residual_of
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.measurement.circuits import circuits
 from qep_tn.measurement.estimates import Estimate, measure
 from qep_tn.measurement.shots import Shots
-from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.protocol import Nudging, Solver
 from qep_tn.states.ground_state import GroundState, expectations
 
 _COVERED = 1.96  # standard errors of a normal distribution that hold 95 %
@@ -119,8 +121,10 @@ class Experiment:
             if nudge.strength == 0:
                 return Level(0.0, np.zeros(len(self.H.couplings)), self.free)
             self._levels.clear()
-            strength = self.beta * nudge.strength
-            self._levels[key] = exact_levels(self.solver, nudge, self.scheme, (strength,), self.free)[0]
+            level = exact_levels(self.solver, nudge, self.scheme, (self.beta * nudge.strength,), self.free)[0]
+            if self.solver.nudging is not Nudging.SOLVED:  # matrix product states, which may leave the response out
+                level = replace(level, certify=partial(residual_of, nudge, level.beta, self.free, level.nudged))
+            self._levels[key] = level
         return self._levels[key]
 
     @property
@@ -223,7 +227,7 @@ def half_widths(noise: NDArray, bias: NDArray | None) -> NDArray:
     """
     if bias is None:
         return _COVERED * noise
-    ratio = np.divide(bias, noise, out=np.full_like(bias, np.inf), where=noise > 0)
+    ratio = np.divide(bias, noise, out=np.full(np.shape(noise), np.inf), where=noise > 0)
     near = np.sqrt(ncx2.ppf(_SURE, 1, np.minimum(ratio, _ALL_BIAS) ** 2)) * noise
     return np.where(ratio > _ALL_BIAS, bias + 1.645 * noise, near)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qep_tn.gradients.gradient import Certify, DegenerateGroundStateWarning, Gradient, Scheme, gradient, silent_gradient
 from qep_tn.gradients.losses import Expectation, Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.measurement.shots import Shots, generator
 from qep_tn.runs.executors import Shared, in_order
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.registry import default_solver
@@ -31,13 +32,16 @@ def gradients(
     beta: float | Literal["auto"] = "auto",
     scheme: Scheme = "symmetric",
     certify: Certify = "cheap",
+    shots: int | Shots | None = None,
+    rng: int | np.random.Generator = 0,
     executor: Executor | None = None,
 ) -> list[Gradient]:
     """The gradient of every problem, in their order; to the last bit the same by any executor.
 
     problems: (H, theta, loss) or (H, theta, loss, start), as in `qep_tn.gradient`. Those that share one H object share
         what is built for it.
-    solver, rtol, beta, scheme, certify: as in `qep_tn.gradient`, for all of them.
+    solver, rtol, beta, scheme, certify, shots: as in `qep_tn.gradient`, for all of them.
+    rng: a seed, or a numpy generator, of which every problem gets an independent one for its shots.
     executor: anything with `submit` as in `concurrent.futures`, such as a `ThreadPoolExecutor`, or `get_executor()` of
         a `dask.distributed.Client`. By default processes, one for each core, which are kept for the next call; a script
         needs `if __name__ == "__main__":` then.
@@ -48,13 +52,15 @@ def gradients(
     """
     shared: dict[Hamiltonian, Shared[Hamiltonian]] = {}
     work = []
+    random = generator(rng)
     for number, problem in enumerate(problems):
         if len(problem) not in (3, 4):
             raise ValueError(f"problem {number} has {len(problem)} parts; it must be (H, theta, loss) or with a start")
         H, theta, loss, *rest = problem
         start = rest[0] if rest else None
         chosen = default_solver(H) if solver is None else solver
-        work.append(_Work(shared.setdefault(H, Shared(H)), theta, loss, start, chosen, (rtol, beta, scheme), certify))
+        shared_h, measured = shared.setdefault(H, Shared(H)), (shots, random.spawn(1)[0])
+        work.append(_Work(shared_h, theta, loss, start, chosen, (rtol, beta, scheme), certify, measured))
     if executor is None and len(work) > 1:
         _check_sendable(work)
     one = executor is None and len(work) == 1
@@ -92,7 +98,7 @@ def response_matrix(
 
 @dataclass(frozen=True)
 class _Work:
-    """A problem, and the settings (rtol, beta, scheme)."""
+    """A problem, and the settings (rtol, beta, scheme); measured: shots, and the generator they are drawn with."""
 
     shared: Shared[Hamiltonian]
     theta: Theta
@@ -101,12 +107,13 @@ class _Work:
     solver: Solver
     settings: tuple[float, float | Literal["auto"], Scheme]
     certify: Certify
+    measured: tuple[int | Shots | None, np.random.Generator]
 
 
 def _gradient_of(work: _Work) -> Gradient:
-    return silent_gradient(
-        work.shared.value, work.theta, work.loss, work.solver, *work.settings, work.start, work.certify
-    )
+    shots, rng = work.measured
+    problem = work.shared.value, work.theta, work.loss, work.solver
+    return silent_gradient(*problem, *work.settings, work.start, work.certify, shots=shots, rng=rng)
 
 
 def _gradient_on_one_thread(work: _Work) -> Gradient:
