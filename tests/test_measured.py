@@ -163,6 +163,15 @@ def test_a_given_nudge_takes_its_own_states_and_no_others():
     assert g.relative_error > 1
 
 
+def test_a_constant_is_measured_by_nothing():
+    H = qt.Hamiltonian(qt.qubits(3), {"x": [-X(j) for j in range(3)], "one": Z(0) * Z(0)}, fixed=-Z(0) * Z(1))
+    g = qt.gradient(H, {"x": [1.0, 1.0, 1.0], "one": 2.0}, qt.Expectation(X(0)), beta=0.1, shots=10)
+    assert g.gradient["one"] == g.error["one"] == 0
+    constant = qt.gradient(H, {"x": [1.0, 1.0, 1.0], "one": 2.0}, qt.Expectation(X(0) * X(0)), beta=0.1, shots=10)
+    assert constant.value == 1
+    assert constant.shots.circuits == (0, 1)
+
+
 def test_what_shots_were_taken_is_told():
     H, theta, loss = cluster_ising()
     g = qt.gradient(H, theta, loss, solver=EXACT, beta=0.3, shots=50)
@@ -219,6 +228,8 @@ def test_what_cannot_be_measured_is_refused_in_one_line():
         qt.gradient(H, theta, loss, solver=qt.FreeFermion(), shots=10)
     with pytest.raises(ValueError, match="'linear-response' has none"):
         qt.gradient(H, theta, loss, solver=EXACT, scheme="linear-response", shots=10)
+    with pytest.raises(ValueError, match="with a given beta compute none"):
+        qt.gradient(H, theta, loss, solver=EXACT, shots=10, beta=0.1, certify="full")
     with pytest.raises(ValueError, match="rng = 'x'"):
         qt.gradient(H, theta, loss, solver=EXACT, shots=10, rng="x")
     with pytest.raises(ValueError, match="shots = 0"):

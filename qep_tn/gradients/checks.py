@@ -45,6 +45,8 @@ def check_settings(
         raise ValueError(f"certify = {certify!r}: choose 'cheap' or 'full'")
     if error not in ("full", "cheap"):
         raise ValueError(f"error = {error!r}: choose 'full' or 'cheap'")
+    if measured and certify == "full" and beta != "auto":
+        raise ValueError("certify='full' is of computed gradients, and shots with a given beta compute none; omit beta")
     if measured and scheme == "linear-response":
         raise ValueError("shots are taken in nudged states, and scheme 'linear-response' has none; choose 'symmetric'")
     if measured and solver.nudging is Nudging.ANALYTIC:

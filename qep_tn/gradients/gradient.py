@@ -202,7 +202,7 @@ def _measured(
     experiment = Experiment(H, theta, loss, resolving, scheme, free, shots, float(beta))
     drawn, zero = experiment.drawn(rng), np.zeros(len(H.couplings))
     values = expectations(free.state, loss.observables)
-    states = _result(drawn.nudge, loss, rtol, zero, zero, drawn.level, values, 1 + drawn.level.order)
+    states = _result(drawn.nudge, loss, rtol, zero, zero, drawn.level, values, 1)
     return experiment.told(states, drawn, None)
 
 

@@ -83,6 +83,7 @@ class Experiment:
     shots: Shots
     beta: float = 0.0
     _levels: dict[bytes, Level] = field(default_factory=dict, repr=False)  # by error signal: a linear loss has one
+    _solved: list[int] = field(default_factory=list, repr=False)  # nudged states, level by level, at any beta
 
     def drawn(self, rng: np.random.Generator) -> Drawn:
         """All shots of the free phase, the nudge that follows from them, and all shots of the nudged phase."""
@@ -125,6 +126,7 @@ class Experiment:
             if self.solver.nudging is not Nudging.SOLVED:  # matrix product states, which may leave the response out
                 level = replace(level, certify=partial(residual_of, nudge, level.beta, self.free, level.nudged))
             self._levels[key] = level
+            self._solved.append(level.order)
         return self._levels[key]
 
     @property
@@ -194,6 +196,7 @@ class Experiment:
             status=status,
             message=message,
             beta=drawn.level.beta / (drawn.nudge.strength or 1.0),
+            ground_states=states.ground_states + sum(self._solved),
             level=drawn.level,
             shots=self.record(drawn, bias),
         )

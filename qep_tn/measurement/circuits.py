@@ -89,7 +89,7 @@ def circuits(sites: Sites, operators: tuple[Operator, ...]) -> Circuits:
     told = [
         [p for p, r in enumerate(measured.products) if all(basis[x.site] == x.letter for x in r)] for basis in bases
     ]
-    times = np.bincount([p for inside in told for p in inside], minlength=len(measured.products))
+    times = np.bincount(np.array([p for inside in told for p in inside], int), minlength=len(measured.products))
     found = []
     for basis, inside in zip(bases, told, strict=True):
         shares = sparse.csr_array(measured.matrix[:, inside] / times[inside])
