@@ -61,7 +61,8 @@ def draws(experiment, count, rng):
 @pytest.mark.parametrize("scheme", ["symmetric", "one-sided"])
 def test_measured_gradients_have_the_mean_of_the_nudge_and_bars_that_cover(case, scheme, rng):
     device = experiment(case, qt.Shots(100), scheme=scheme)
-    exact = device.level(device.exact_nudge).gradient
+    nudge = device.exact_nudge
+    exact = nudge.strength * device.level(nudge).gradient
     found, noise = draws(device, 300, rng)
     off = np.abs(found.mean(axis=0) - exact) / (found.std(axis=0) / np.sqrt(len(found)))
     assert np.mean(off < 3) >= 0.95  # 99 % of components in the long run; these have 27 of them
