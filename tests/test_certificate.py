@@ -239,6 +239,33 @@ def test_an_uncertain_signal_leaves_the_gradient_as_uncertain_where_two_outputs_
             assert (error >= 0.5e-2 / nudge.energy_scale).all()
 
 
+def test_values_that_the_bonds_do_not_hold_make_a_gradient_near_the_target_uncertain(rng):
+    H = qt.models.cluster_ising(9, local=True)
+    theta = {name: rng.uniform(0.9, 1.1, len(operators)) for name, operators in H.parameters.items()}
+    observables = [X(4), Z(2) * Z(3)]
+    targets = qt.ExactDiagonalization().ground_state(H, theta).expectation(observables)
+    for bond in (4, 8):
+        result = qt.gradient(H, theta, qt.MeanSquaredError(observables, targets), solver=qt.NumbaDMRG(max_bond=bond))
+        # the exact one is zero
+        assert np.linalg.norm(H.flatten(result.gradient)) <= 10 * np.linalg.norm(H.flatten(result.error))
+
+
+@pytest.mark.parametrize("field", [1e-5, 3e-4])
+def test_between_levels_closer_than_the_first_nudge_the_bias_is_that_of_the_last(field):
+    """Where the first nudges mix two levels all the way, their difference tells no curvature."""
+    H = qt.Hamiltonian(
+        qt.qubits(8),
+        {"h": [-X(j) for j in range(8)], "J": [-Z(j) * Z(j + 1) for j in range(7)], "p": -Z(0)},
+    )
+    theta = {"h": np.full(8, 0.4), "J": np.ones(7), "p": field}
+    assert qt.ExactDiagonalization().ground_state(H, theta).gap < 2e-3
+    result = qt.gradient(H, theta, qt.Expectation(Z(5)), solver=qt.NumbaDMRG())
+    error, norm = error_of(result, H, theta, Z(5))
+    assert error <= 5 * np.linalg.norm(H.flatten(result.error))
+    assert error <= 2e-3 * norm
+    assert result.trustworthy
+
+
 def test_a_nudged_state_that_lies_lower_takes_nothing_else_from_its_level():
     H, theta = ising(8)
     solver = qt.NumbaDMRG()

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from qep_tn.gradients.losses import Loss, sizes
-from qep_tn.gradients.nudge import Level, Nudge, strength_of
+from qep_tn.gradients.nudge import LARGEST_BIAS_OVER_WEIGHT, Level, Nudge, strength_of
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.states.ground_state import expectations
 
-# The largest that was seen: 1 to 12 in gapped and critical chains, 1.5 where a weakly coupled site responds
-_BIAS_OVER_WEIGHT = 12.0
 _MARGIN = 1.3  # of bars over what bias and truncation are estimated to be
 _LEAST_RATIO, _LARGEST_RATIO = 0.1, 0.7  # of the truncation of two levels that are compared
 
@@ -42,13 +40,11 @@ def error_estimate(H: Hamiltonian, fine: Level, coarse: Level, rtol: float) -> N
 def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> NDArray:
     """An error for each component of the fine level's gradient, where the curvature of the response is known.
 
-    The nudge's bias is the curvature times beta^order, but for what the curvature itself is wrong by. What is left of
-    the difference to the coarse level is the coarse one's truncation; the fine one's is smaller as the energy variance
-    is, for both are of the order of the discarded weight. Single components may agree by chance, so none counts for
-    less than the median of the 25 couplings around it.
+    The nudge's bias is that of its level. What is left of the difference to the coarse level is the coarse one's
+    truncation; the fine one's is smaller as the energy variance is, for both are of the order of the discarded weight.
+    Single components may agree by chance, so none counts for less than the median of the 25 couplings around it.
     """
     assert fine.curvature is not None
-    bias = np.abs(fine.curvature) * fine.beta**fine.order
     at_same_nudge = coarse.gradient + fine.curvature * (fine.beta**fine.order - coarse.beta**fine.order)
     difference = np.abs(fine.gradient - at_same_nudge)
     truncation = np.maximum(difference, _typical(H, difference)) * _remaining(fine, coarse)
@@ -56,7 +52,7 @@ def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> 
     components = np.abs(fine.gradient)
     largest = components.max(initial=0.0)
     faint = fine.noise.amplitude * np.sqrt(components * largest) + fine.noise.faintest * largest
-    return _MARGIN * (bias + truncation) + faint + fine.last_change + rounding + fine.left_out
+    return _MARGIN * (fine.bias + truncation) + faint + fine.last_change + rounding + fine.left_out
 
 
 def error_of_one_level(level: Level, rtol: float) -> NDArray:
@@ -66,7 +62,7 @@ def error_of_one_level(level: Level, rtol: float) -> NDArray:
     truncation nothing does, and it is taken for what the settings are made for, rtol. Large components and the mean
     one share it alike.
     """
-    bias = _BIAS_OVER_WEIGHT * (level.weight if level.order == 2 else math.sqrt(level.weight))
+    bias = LARGEST_BIAS_OVER_WEIGHT * (level.weight if level.order == 2 else math.sqrt(level.weight))
     relative = max(bias, rtol) if level.free.bond_dimensions else bias
     mean = float(np.sqrt(np.mean(level.gradient**2))) if level.gradient.size else 0.0
     return relative * np.hypot(level.gradient, mean) / math.sqrt(2)
@@ -74,7 +70,7 @@ def error_of_one_level(level: Level, rtol: float) -> NDArray:
 
 def nudge_below(gap: float, rtol: float, scheme: str) -> float:
     """The nudge whose bias is rtol if the response is as large as it can be, the nudge over the gap."""
-    bias = rtol / _BIAS_OVER_WEIGHT
+    bias = rtol / LARGEST_BIAS_OVER_WEIGHT
     return gap * (math.sqrt(bias) if scheme == "symmetric" else bias)
 
 
@@ -100,12 +96,15 @@ def _typical(H: Hamiltonian, difference: NDArray) -> NDArray:
 def signal_error(nudge: Nudge, loss: Loss, second: NDArray, level: Level) -> NDArray:
     """What the uncertainty of the free state's expectation values, through the error signal, does to each component.
 
-    second: the same values at another accuracy. Matters near a target, where the signal vanishes, and at a kink, where
-    it changes sign. What makes the signal longer or shorter does the same to the gradient; what turns it asks for a
-    response that no nudge has shown, and counts as a natural one, or as the largest of those that are known.
+    second: the same values at another accuracy. A limit of the bonds leaves both the same, so what all bonds discard
+    counts too: it changes a value by its weight times the operator's size. This matters near a target, where the signal
+    vanishes, and at a kink, where it changes sign. What makes the signal longer or shorter does the same to the
+    gradient; what turns it asks for a response that no nudge has shown, and counts as a natural one, or as the largest
+    of those that are known.
     """
     values = expectations(level.free.state, nudge.observables)
-    uncertainty = np.abs(values - second) + 1e-12 * sizes(nudge.observables)
+    discarded = len(level.free.bond_dimensions) * level.free.truncation_error
+    uncertainty = np.abs(values - second) + (1e-12 + discarded) * sizes(nudge.observables)
     known = np.abs(level.gradient)
     unknown = max(float(known.max(initial=0.0)), 1 / nudge.energy_scale)
     signals = [loss.error_signal(values + shift * uncertainty) for shift in (-1, 0, 1)]

@@ -34,7 +34,7 @@ def against_exact(
     """
     return replace(
         certificate, full=True, gap=known.gap, lower=max(above, 0.0),
-        degenerate=known.degenerate or known.overlap < certificate.overlap / 2,
+        degenerate=known.degenerate,
         exact_distance=float(np.linalg.norm(difference)) / claimed,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.nudge import (
+    BIAS_OVER_WEIGHT,
     SHRINK,
     Level,
     Noise,
@@ -46,9 +47,6 @@ from qep_tn.states.mps import MPS, expectation_plan
 _CYCLES, _PATIENCE = 20, 6
 _VECTORS, _REDUCTION = 10, 1e-2
 _ROUNDING = 1e-15  # in an expectation value
-# The bias of a nudge, over the weight of the response in the nudged state, is 1 to 12 in gapped and critical chains and
-# 1.5 where a weakly coupled site responds
-_BIAS_OVER_WEIGHT = 3
 _OTHER_NUDGE = 2.0  # of the first manifold, over the one that counts: their difference is three times the latter's bias
 _FINER_CUTOFFS = 3  # tried, one after another, for one that makes the free state finer
 _FAINTEST_NUDGE = 1e-4  # over the strong one: rounding of 1e-15 in an expectation value is then 1e-10 of the response
@@ -118,7 +116,7 @@ class WindowedManifold:
         """
         if not self.adapt:
             return self._level(self._room, self.beta)
-        allowed = _BIAS * self.rtol / _BIAS_OVER_WEIGHT
+        allowed = _BIAS * self.rtol / BIAS_OVER_WEIGHT
         beta = max(min(self.beta, self._root(_BIAS / 2) * self._proportional), self._faintest)
         level = self._level(self._room, beta)
         bias = max(level.weight if level.order == 2 else math.sqrt(level.weight), 1e-300)
@@ -152,9 +150,8 @@ class WindowedManifold:
         return solver, free
 
     def _refined_beta(self, level: Level) -> float:
-        """The nudge whose bias, by the curvature of the response, is a share of what the relative error may be."""
-        assert level.curvature is not None
-        bias = float(np.linalg.norm(level.curvature)) * level.beta**level.order
+        """The nudge whose bias is a share of what the relative error may be."""
+        bias = float(np.linalg.norm(level.bias))
         allowed = _BIAS * self.rtol * float(np.linalg.norm(level.gradient))
         return max(level.beta * float(np.clip(self._root(allowed / max(bias, 1e-300)), 0.1, 3.0)), self._faintest)
 
@@ -176,7 +173,7 @@ class WindowedManifold:
     @cached_property
     def _proportional(self) -> float:
         """The strongest nudge in whose states the weight of the response makes no more bias than rtol."""
-        return self._root(self.rtol / _BIAS_OVER_WEIGHT) / max(self._room.response, 1e-300)
+        return self._root(self.rtol / BIAS_OVER_WEIGHT) / max(self._room.response, 1e-300)
 
     def _root(self, bias: float) -> float:
         """The nudge, relative to another one, whose bias is this share of the other's."""
