@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.descent.table import Column, flattened, gradient_columns, gradient_row
-from qep_tn.gradients.gradient import Gradient, Scheme, gradient
+from qep_tn.gradients.checks import Scheme
+from qep_tn.gradients.gradient import Gradient, gradient
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.protocol import Solver

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.solvers.protocol import Nudging, Solver, refuse_others
 from qep_tn.states.ground_state import GroundState
+
+Scheme = Literal["symmetric", "one-sided", "linear-response"]
+Certify = Literal["cheap", "full"]
+Estimate = Literal["full", "cheap"]
 
 
 def check_problem(H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver, start: GroundState | None) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.gradients.checks import check_problem, check_settings
+from qep_tn.gradients.checks import Certify, Estimate, Scheme, check_problem, check_settings
 from qep_tn.gradients.error_bars import error_estimate, error_of_one_level, nudge_below, signal_error
 from qep_tn.gradients.examination import NOTHING, against_exact, by_other_states, small_enough
 from qep_tn.gradients.losses import Loss, sizes
@@ -35,10 +35,6 @@ from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.protocol import Nudging, Solver
 from qep_tn.solvers.registry import default_solver
 from qep_tn.states.ground_state import GroundState, expectations
-
-Scheme = Literal["symmetric", "one-sided", "linear-response"]
-Certify = Literal["cheap", "full"]
-Estimate = Literal["full", "cheap"]
 
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
 _NEGLIGIBLE = 1e-6  # of a gradient's natural size: no error need be smaller than rtol of that

@@ -25,7 +25,7 @@ from qep_tn.descent.loop import Ending
 from qep_tn.descent.objective import Accuracy
 from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
 from qep_tn.descent.walk import Walk, Walked
-from qep_tn.gradients.gradient import Scheme
+from qep_tn.gradients.checks import Scheme
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.runs.executors import in_order

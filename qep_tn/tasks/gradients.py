@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.gradients.gradient import Certify, DegenerateGroundStateWarning, Gradient, Scheme, gradient, silent_gradient
+from qep_tn.gradients.checks import Certify, Scheme
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient, silent_gradient
 from qep_tn.gradients.losses import Expectation, Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.measurement.shots import Shots, generator

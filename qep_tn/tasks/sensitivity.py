@@ -16,7 +16,7 @@ import xarray as xr
 from qep_tn.descent.loop import Descent, Ending, Stop
 from qep_tn.descent.objective import Accuracy
 from qep_tn.descent.pair import NO_PAIR, ClosingIn, Pair, enclosing
-from qep_tn.gradients.gradient import Scheme
+from qep_tn.gradients.checks import Scheme
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.runs.folder import RunFolder

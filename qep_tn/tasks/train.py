@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from qep_tn.descent.feasible_set import Bounds, Region
 from qep_tn.descent.update_rules import UPDATES, Optimizer
-from qep_tn.gradients.gradient import Scheme
+from qep_tn.gradients.checks import Scheme
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.shots import Shots, as_shots

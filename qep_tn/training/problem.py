@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.gradients.gradient import Gradient, Scheme, silent_gradient
+from qep_tn.gradients.checks import Scheme
+from qep_tn.gradients.gradient import Gradient, silent_gradient
 from qep_tn.gradients.losses import CrossEntropy, Loss, MeanSquaredError
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
