@@ -91,6 +91,28 @@ def scaling(run, model=transverse_field_ising, lengths=(6, 8), theta=None, windo
     finite_size_scaling(model, lengths, theta, ("h", "J"), window, run=run, progress=False, **defaults | settings)
 
 
+SENSOR = qt.models.phase_sensor(transverse_field_ising(3), sensors=1)
+FIELDS = qt.Samples({"h": [0.5, 1.5], "J": [1.0, 1.0]}, [[1.0, 0.0], [0.0, 1.0]])
+
+
+def drawn(factor):
+    def draw(rng, number):
+        return qt.Samples({"h": factor * rng.uniform(size=number), "J": np.ones(number)}, np.ones((number, 2)))
+
+    return draw
+
+
+def training(run, H=SENSOR, theta=None, samples=FIELDS, outputs=None, **settings):
+    theta = {"sensor": np.full(3, 0.2), "coupling": np.full(18, 0.1)} if theta is None else theta
+    outputs = [Z(1), X(1)] if outputs is None else outputs
+    defaults = {"steps": 1, "batch": 1, "solver": EXACT, "test": FIELDS, "processes": 1, "bounds": {"sensor": (-1, 1)}}
+    qt.train(H, theta, samples, outputs=outputs, run=run, progress=False, **defaults | settings)
+
+
+def from_a_function(run, samples=None, **settings):
+    training(run, samples=drawn(1.0) if samples is None else samples, **settings)
+
+
 def other_short_chain(L):
     return transverse_field_ising(L) if L == 8 else changed_model(transverse_field_ising(L), fixed=0.1 * Z(0) * Z(1))
 
@@ -172,6 +194,33 @@ CHANGED = {
         ({"observables": {"yy": X(1) * X(3)}}, "observables"),
         ({"gap": True}, "gap"),
     ],
+    training: [
+        *SOLVERS, *ACCURACY,
+        ({"H": changed_model(SENSOR, fixed=0.1 * Z(0))}, "the fixed part of H"),
+        ({"theta": {"sensor": np.full(3, 0.3), "coupling": np.full(18, 0.1)}}, "theta"),
+        ({"samples": FIELDS[[1, 0]]}, "samples"),
+        ({"samples": qt.Samples(FIELDS.inputs, [[1.0, 0.0], [0.0, 0.9]])}, "samples"),
+        ({"outputs": [Z(1), Z(1)]}, "outputs"),
+        ({"loss": "cross-entropy"}, "loss"),
+        ({"train": ["sensor"]}, "train"),
+        ({"rate": 0.02}, "rate"),
+        ({"rate": qt.Decay(0.01, 0.001, 5)}, "rate"),
+        ({"optimizer": "plain"}, "optimizer"),
+        ({"batch": 2}, "batch"),
+        ({"test": FIELDS[:1]}, "test"),
+        ({"test": None}, "test"),
+        ({"test_every": 1}, "test_every"),
+        ({"patience": 3}, "patience"),
+        ({"penalty": qt.SoftBound("coupling", 0.1, 0.1)}, "penalty"),
+        ({"bounds": {"sensor": (-2, 1)}}, "bounds"),
+        ({"shots": 10}, "shots"),
+        ({"kept": 3}, "kept"),
+        ({"checked": 0.5}, "checked"),
+        ({"seed": 1}, "seed"),
+        ({"spread": 0.1}, "spread"),
+        ({"seeds": 2}, "seeds"),
+    ],
+    from_a_function: [({"samples": drawn(1.1)}, "samples")],
     scaling: [
         ({"solver": EXACT}, "solver"), *ACCURACY[:1],
         ({"model": lambda L: changed_model(transverse_field_ising(L), fixed=0.1 * Z(0))}, "the fixed part of H"),
@@ -206,6 +255,8 @@ SAME = {
     sensitivity: [{}, {"steps": 2, "points": [0.6, np.float64(1.6)], "theta": {"g_zz": 1, "g_zxz": 0.2}}],
     boundary: [{}, {"start": [{"J": 1, "h": 0.8}], "window": {"J": [0.9, 1.1], "h": np.array([0.6, 1.4])}}],
     scan: [{}, {"shape": [2, 2], "theta": {"g_zxz": 0.5, "g_zz": 1.0, "g_x": 1.0}}],
+    training: [{}, {"steps": 3, "penalty": [], "outputs": (Z(1), X(1)), "bounds": {"sensor": [-1.0, 1.0]}}],
+    from_a_function: [{}, {"samples": drawn(1)}],
     scaling: [{}, {"lengths": [8, 6], "processes": 2, "exponent": 1, "rtol": 1e-2, "search": 32}],
 }  # fmt: skip
 

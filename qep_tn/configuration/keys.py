@@ -176,7 +176,7 @@ class TrainSection(Section):
     rate: PositiveFloat | ScheduleTable = Field(default=0.01, description=_SCHEDULE)
     batch: int = Field(default=10, ge=1, description="a number of samples, 1 or more")
     steps: int = Field(default=1000, ge=0, description="a whole number, 0 or more")
-    test_every: int | None = Field(default=None, ge=1, description="a number of steps, 1 or more")
+    test_every: int = Field(default=50, ge=1, description="a number of steps, 1 or more")
     patience: int | None = Field(default=None, ge=1, description="a number of tests, 1 or more")
     soft_bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
         default={}, description="a table of a bound and a slope, such as { coupling = [0.1, 0.02] }"

@@ -103,7 +103,7 @@ def train(
     batch: int = 10,
     steps: int = 1000,
     test: Samples | None = None,
-    test_every: int | None = None,
+    test_every: int = 50,
     patience: int | None = None,
     penalty: SoftBound | Sequence[SoftBound] = (),
     bounds: Bounds | None = None,
@@ -132,8 +132,8 @@ def train(
     train: names of the parameters that move; all but the inputs if None.
     optimizer, rate: as in `explore_phases`, but for "l-bfgs-b"; the rate may be a `qep_tn.Decay`.
     batch, steps: samples in a batch, and how many steps are made.
-    test, test_every, patience: samples to test with, every so many steps (by default 20 times in all) and at the end;
-        and after how many tests in a row without a lower loss it stops; never if None.
+    test, test_every, patience: samples to test with, every so many steps and at the end; and after how many tests in a
+        row without a lower loss it stops; never if None.
     penalty, bounds: soft bounds, and the lowest and highest value of parameters by name.
     shots: None for exact expectation values; otherwise as in `qep_tn.gradient`. Tests are exact in any case.
     beta, scheme, solver, rtol: as in `qep_tn.gradient`. With beta "auto" a gradient that is not trustworthy does not
@@ -147,7 +147,7 @@ def train(
 
     Raises ValueError for settings that do not make sense, before anything is computed.
     """
-    _check(optimizer, rate, batch, steps, patience, kept, checked, seeds, spread)
+    _check(optimizer, rate, batch, steps, test_every, patience, kept, checked, seeds, spread)
     drawn = samples if isinstance(samples, Samples) else samples(np.random.default_rng([seed, 0, 0]), batch)
     measured = None if shots is None else as_shots(shots)
     problem = _problem(H, theta, drawn, outputs, loss, train, measured, scheme, solver, rtol)
@@ -160,15 +160,14 @@ def train(
     position = H.flatten(problem.theta)
     plan = Plan(
         samples=samples, update=UPDATES[optimizer], rate=rate, beta=beta, batch=batch, steps=steps, test=test,
-        test_every=max(1, steps // 20) if test_every is None else test_every, patience=patience, penalties=penalties,
+        test_every=test_every, patience=patience, penalties=penalties,
         region=Region.around(H, position, problem.trained, bounds, ()), kept=kept, checked=checked, seed=seed,
     )  # fmt: skip
-    if plan.test_every < 1:
-        raise ValueError(f"test_every is {test_every}; it must be 1 or more")
+    settled = {name: value for name, value in problem.theta.items() if name not in drawn.inputs}
     made_with = {
-        "task": "train", **model_settings(H, problem.theta), "samples": samples, "outputs": list(outputs),
+        "task": "train", **model_settings(H, settled), "samples": samples, "outputs": list(outputs),
         "loss": loss, "train": [n for n in H.parameters if H.belonging_to(n)[problem.trained].any()],
-        "optimizer": optimizer, "rate": rate, "batch": batch, "test": test, "test_every": plan.test_every,
+        "optimizer": optimizer, "rate": rate, "batch": batch, "test": test, "test_every": test_every,
         "patience": patience, "penalty": list(penalties), "bounds": {n: list(b) for n, b in (bounds or {}).items()},
         "shots": measured, "beta": beta, "scheme": scheme, "rtol": rtol, "kept": kept, "checked": checked,
         "seeds": seeds, "spread": spread, "seed": seed, **solver_settings(problem.solver),
@@ -204,7 +203,7 @@ class _Seed:
 def _trained(part: _Seed, work: Any, run: RunFolder | None, progress: bool = False) -> Trained:
     """Train to the end, from the beginning or from what the run's folder holds."""
     training = Training(part.problem, part.plan, part.position, work)
-    made_with = {**part.made_with, "seed": part.plan.seed, "theta": part.problem.H.unflatten(part.position)}
+    made_with = {**part.made_with, "seed": part.plan.seed}
     carry_through(training, run, made_with, "train", progress)
     history = training.dataset()
     ending, message = training.end or (TrainingEnd.STEPS_MADE, f"{training.rows - 1} steps made")
@@ -327,14 +326,20 @@ def _check_samples(problem: Problem, samples: Samples, what: str) -> None:
 
 
 def _check(
-    optimizer: str, rate: float | Decay, batch: int, steps: int, patience: int | None, kept: int, checked: float,
-    seeds: int, spread: float,
+    optimizer: str, rate: float | Decay, batch: int, steps: int, test_every: int, patience: int | None, kept: int,
+    checked: float, seeds: int, spread: float,
 ) -> None:  # fmt: skip
     if optimizer not in _OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}; for random batches it must be one of {', '.join(_OPTIMIZERS)}")
     if not isinstance(rate, Decay) and not 0 < rate < np.inf:
         raise ValueError(f"rate is {rate}; it must be positive and finite")
-    for name, value, least in (("batch", batch, 1), ("steps", steps, 0), ("kept", kept, 0), ("seeds", seeds, 1)):
+    for name, value, least in (
+        ("batch", batch, 1),
+        ("steps", steps, 0),
+        ("test_every", test_every, 1),
+        ("kept", kept, 0),
+        ("seeds", seeds, 1),
+    ):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
     if patience is not None and patience < 1:
