@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qep_tn.gradients.checks import Scheme
 from qep_tn.gradients.gradient import Gradient, silent_gradient
 from qep_tn.gradients.losses import CrossEntropy, Loss, MeanSquaredError
+from qep_tn.gradients.nudge import SAME_ENERGY
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.shots import Shots
@@ -26,7 +27,6 @@ LOSSES: Mapping[str, Callable[[Sequence[Operator], NDArray], Loss]] = {
     "squared": MeanSquaredError,
     "cross-entropy": CrossEntropy,
 }
-_SAME_ENERGY = 1e-12  # of the sum of all coefficients: rounding in an energy
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Problem:
     def loss_for(self, target: NDArray) -> Loss:
         """The loss of a sample."""
         return LOSSES[self.loss](self.outputs, target)
+
+    @property
+    def for_gradients(self) -> Solver:
+        """The solver as gradients of one level have it, which tells what their energies are worth."""
+        return self.for_answers.for_one_level(self.rtol)
 
     @cached_property
     def for_answers(self) -> Solver:
@@ -109,7 +114,8 @@ def sample_gradient(work: SampleWork) -> SampleGradient:
         cold = _gradient(problem, work, None, cold=True)
         solves += cold.ground_states
         scale = float(np.abs(problem.H.coefficients(work.theta)).sum())
-        lower = cold.free.energy < g.free.energy - max(problem.solver.energy_error, _SAME_ENERGY) * scale
+        resolved = max(problem.for_gradients.energy_error, SAME_ENERGY) * scale
+        lower = cold.free.energy < g.free.energy - resolved
         slopes = [np.where(problem.trained, problem.H.flatten(each.gradient), 0.0) for each in (g, cold)]
         norm = float(np.linalg.norm(slopes[1]))
         deviation = float(np.linalg.norm(slopes[0] - slopes[1])) / norm if norm > 0 else 0.0
