@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
+from numbers import Integral
 from typing import Any
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
@@ -71,9 +72,12 @@ def _layout(L: int, sensors: int, near: Near) -> tuple[list[tuple[int, ...]], li
     """
     if isinstance(sensors, bool) or not isinstance(sensors, int) or sensors < 1:
         raise ValueError(f"phase_sensor: sensors is {sensors!r}; it must be a whole number, 1 or more")
-    given: list[Any] = list(near)
-    shared = all(isinstance(site, int) and not isinstance(site, bool) for site in given)
-    groups: list[tuple[int, ...]] = [tuple(given)] * sensors if shared else [tuple(group) for group in given]
+    given: list[Any] = list(near) if isinstance(near, Iterable) else []
+    shared = all(isinstance(site, Integral) for site in given)
+    if not given or not (shared or all(isinstance(group, Iterable) for group in given)):
+        raise ValueError(f"phase_sensor: near is {near!r}; give sites, such as (0, 1), or such a sequence a sensor")
+    sequences = [given] * sensors if shared else given
+    groups = [tuple(int(site) for site in sequence) for sequence in sequences]
     if len(groups) != sensors:
         raise ValueError(f"phase_sensor: near has sites for {len(groups)} sensors, and there are {sensors}")
     for group in groups:

@@ -201,7 +201,7 @@ def test_a_model_without_a_length_is_verified_and_traced_as_it_is(written):
         ("[explore\n", "is not valid TOML"),
         (MODEL + "[explore]\nrtae = 1\n", "[explore] rtae: unknown key; did you mean 'rate'?"),
         (MODEL + "[explor]\nrate = 1\n", "explor: unknown section; did you mean 'explore'?"),
-        ("rate = 0.1\n" + MODEL, "rate: unknown section; did you mean explore.rate or sensitivity.rate?"),
+        ("rate = 0.1\n" + MODEL, "rate: unknown section; did you mean explore.rate or sensitivity.rate or train.rate?"),
         (MODEL + "size = 3\n", "[model] size: unknown key; known are name, L, local, periodic"),
         ("[model]\nname = 3\n", "[model] name: must be a model (cluster_ising, "),
         (MODEL + "L = 12.0\n", "[model] L: must be a number of sites, 1 to 10000, not 12.0"),
@@ -284,7 +284,7 @@ def test_set_overrides_any_key_with_a_toml_value_or_a_plain_string(written):
     ("override", "message"),
     [
         ("explore.rtae=1", "--set: [explore] rtae: unknown key; did you mean 'rate'?"),
-        ("steps=5", "--set: steps: unknown section; did you mean explore.steps or sensitivity.steps?"),
+        ("steps=5", "--set: steps: unknown section; did you mean explore.steps or sensitivity.steps or train.steps?"),
         ("explore.rate=nan", "--set: [explore] rate: must be a positive step length"),
         ("explore.steps=many", "--set: [explore] steps: must be a whole number, 0 or more, not 'many'"),
         ("explore.steps", "--set explore.steps: write section.key=value"),

@@ -209,7 +209,7 @@ def config(tmp_path, monkeypatch):
 
 def test_boundary_is_drawn_on_its_scan(config, monkeypatch):
     drawn = []
-    monkeypatch.setattr("qep_tn.figures.run.plot_run", drawn.append)
+    monkeypatch.setattr("qep_tn.commands.boundary.plot_run", drawn.append)
     assert main(["boundary", "plane.toml", "--out", "run"]) == 0
     assert drawn == [Path("run")] * 2  # the trace alone, and on its scan
     found = load("run/scan")

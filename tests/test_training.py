@@ -461,6 +461,7 @@ def test_command_trains_plots_and_goes_on(tmp_path):
         ("near = [0, 1]", "near = [0, 7]", "[sensor] phase_sensor: near has site 7"),
         ('inputs = ["g_x", "g_zz", "g_zxz"]', 'inputs = ["g_x"]', "[data] inputs: missing"),
         ("batch = 2", 'outputs = ["Z(C)"]', "[train] outputs"),
+        ("near = [0, 1]", "sensors = 25", "[sensor] sensors: must be a number of sensor qubits, 1 to 22"),
         ("batch = 2", "batch = 0", "[train] batch: must be a number of samples"),
     ],
 )
@@ -469,3 +470,127 @@ def test_command_says_in_one_line_what_is_wrong(tmp_path, old, new, message):
     assert failed.returncode == 2
     assert message in failed.stderr
     assert len(failed.stderr.strip().splitlines()) == 1
+
+
+# --- what a hostile reader found
+
+
+@pytest.mark.parametrize("scheme", ["symmetric", "one-sided"])
+@pytest.mark.parametrize("pinning", [1e-1, 1e-3, 1e-5])
+@pytest.mark.parametrize("observable", [X(3), Z(3), Z(3) * Z(5)], ids=str)
+def test_error_of_one_level_is_honest_where_responses_are_weak_and_gaps_small(scheme, pinning, observable):
+    """Exact states with a tolerance, in a ferromagnet that is pinned weakly, beside linear response."""
+    parameters = {
+        "h": [-X(j) for j in range(8)], "J": [-Z(j) * Z(j + 1) for j in range(7)], "z": [-Z(j) for j in range(8)]
+    }  # fmt: skip
+    H = qt.Hamiltonian(qt.qubits(8), parameters)
+    theta = {"h": np.full(8, 0.3), "J": np.ones(7), "z": np.full(8, pinning)}
+    exact, cheap = (
+        qt.gradient(H, theta, qt.Expectation(observable), solver=EXACT, rtol=1e-2, scheme=s, error=e)
+        for s, e in (("linear-response", "full"), (scheme, "cheap"))
+    )
+    difference = H.flatten(cheap.gradient) - H.flatten(exact.gradient)
+    claimed = np.linalg.norm(H.flatten(cheap.error))
+    assert np.linalg.norm(difference) <= 1.5 * claimed + 1e-9 * exact.natural_size
+    assert claimed <= 0.1 * np.linalg.norm(H.flatten(exact.gradient))
+
+
+@pytest.mark.parametrize("how", [{"error": "cheap"}, {"shots": qt.Shots(10**6, "gaussian")}], ids=["cheap", "shots"])
+def test_given_nudge_that_moves_another_branch_below_finds_it_with_matrix_product_states_too(how):
+    H = qt.Hamiltonian(
+        qt.qubits(10), {"h": -sum(X(j) for j in range(10)), "z": -sum(Z(j) for j in range(10))},
+        fixed=-sum(Z(j) * Z(j + 1) for j in range(9)),
+    )  # fmt: skip
+    found = [
+        qt.gradient(H, {"h": 0.3, "z": 0.01}, qt.Expectation(Z(3) + Z(4)), solver=solver, beta=0.05, rtol=1e-2, **how)
+        for solver in (EXACT, qt.NumbaDMRG())
+    ]
+    assert found[1].gradient["z"] == pytest.approx(found[0].gradient["z"], rel=0.05)
+    assert abs(found[0].gradient["z"]) > 10
+
+
+def test_no_ground_state_is_kept_if_none_is_asked_for():
+    warm = WarmStarts(0)
+    warm.add([1, 2], [np.zeros(1)] * 2)
+    assert not warm.states
+    assert trained(kept=0).history["warm"].values.tolist() == [0, 0, 0, 0]
+
+
+def test_one_output_has_no_largest_one():
+    H, _ = sensor()
+    history = trained(outputs=[Z(1)], samples=Samples({n: [1.0, 2.0] for n in NAMES}, [[0.3], [-0.2]]), test=None,
+                      H=H).history  # fmt: skip
+    assert np.isnan(history["batch_accuracy"].values).all()
+
+
+def test_coordinates_of_a_netcdf_file_are_inputs_too(tmp_path):
+    import xarray as xr
+
+    data = xr.Dataset({"g_zz": ("g_x", [0.5, 0.6]), "target_0": ("g_x", [1.0, 0.0])}, coords={"g_x": [1.0, 2.0]})
+    data.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert set(Samples.read(tmp_path / "a.nc").inputs) == {"g_x", "g_zz"}
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 5])
+def test_training_that_is_extended_is_the_longer_one(tmp_path, cut):
+    """Also where it ended with a test out of turn, and where tests end it."""
+    settings = {"test_every": 2, "patience": 2, "rate": 1e-9}
+    run = RunFolder.create(tmp_path / "run")
+    trained(run, steps=cut, **settings)
+    run.close()
+    again = RunFolder.create(tmp_path / "run", resume=True)
+    longer = trained(again, steps=7, **settings)
+    again.close()
+    whole = trained(steps=7, **settings)
+    assert alike(longer.history, whole.history)
+    assert longer.message == whole.message
+
+
+def test_batch_without_a_gradient_that_counts_moves_nothing():
+    """Among others a sample whose ground state is degenerate."""
+    H, outputs = sensor()
+    samples = Samples({"g_x": [0.0, 1.0, 1.2], "g_zz": [0.0, 0.5, 0.3], "g_zxz": [0.0, -0.3, -0.4]}, np.eye(3))
+    theta = {"sensor": np.zeros(15), "coupling": np.zeros(36)}
+    theta["sensor"][:6] = 0.5
+    history = trained(H=H, theta=theta, samples=samples, batch=1, steps=5, test=None).history
+    empty = np.flatnonzero(history["left_out"].values)
+    assert empty.size
+    for step in empty[empty < 5]:
+        assert np.array_equal(history["sensor"].values[step + 1], history["sensor"].values[step])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (lambda rng, n: ({}, np.ones((n, 3))), "gave a tuple"),
+        (lambda rng, n: TRIANGLE(rng, n + 1), "gave 4, and 3 were asked for"),
+        (lambda rng: TRIANGLE(rng, 3), "failed: TypeError"),
+        (None, "samples is a NoneType"),
+    ],
+)
+def test_function_that_draws_something_else_is_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        trained(samples=source)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"outputs": [Z(20)]}, "site 20 is out of range"),
+        ({"outputs": []}, "outputs is empty"),
+        ({"outputs": ["Z(0)"]}, r"outputs\[0\] is 'Z\(0\)'"),
+        ({"rtol": -3}, "rtol = -3"),
+    ],
+)
+def test_answers_that_cannot_be_given_are_refused(settings, message):
+    H, outputs = sensor()
+    theta = {"sensor": np.zeros(15), "coupling": np.zeros(36)}
+    inputs = {name: [1.0] for name in NAMES}
+    with pytest.raises(ValueError, match=message):
+        qt.answers(H, theta, inputs, **{"outputs": outputs, "processes": 1} | settings)
+
+
+def test_refused_run_of_several_seeds_leaves_its_folder_to_the_mended_one(tmp_path):
+    refused = command(tmp_path, "--set", "train.seeds=2", "--solver", "free-fermion", "--workers", "1")
+    assert refused.returncode == 2
+    assert not (tmp_path / "run").exists()

@@ -32,15 +32,16 @@ def learn(run: Run, config: Path, work: Mapping[str, Any]) -> None:
         run.folder.keep("disturbance.nc", result.disturbance(few, **work))
     plot_run(run.folder.path)
     history = result.history if "seed" not in result.history.dims else result.history.isel(seed=result.best)
-    tested = history[["test_loss", "accuracy", "single_shot_accuracy"]].dropna("step")
+    tested = np.flatnonzero(np.isfinite(history["test_loss"].values))
     scores = ""
-    if tested.sizes["step"]:
-        values = {str(name): float(tested[name][-1]) for name in tested}
-        spread = np.sqrt(values["accuracy"] * (1 - values["accuracy"]) / history.sizes["sample"])
-        scores = (
-            f"; test: accuracy {values['accuracy']:.3f} +- {spread:.3f}, single shot "
-            f"{values['single_shot_accuracy']:.3f}, loss {values['test_loss']:.4g}"
-        )
+    if tested.size:
+        last = history.isel(step=tested[-1])
+        right, single = float(last["accuracy"]), float(last["single_shot_accuracy"])
+        scores = f"; test: loss {float(last['test_loss']):.4g}"
+        if np.isfinite(right):
+            scores += f", accuracy {right:.3f} +- {np.sqrt(right * (1 - right) / history.sizes['sample']):.3f}"
+        if np.isfinite(single):
+            scores += f", single shot {single:.3f}"
     print(f"{result.message}{scores}; results in {run.folder.path}")
     if not result.converged:
         raise NotConvergedError(result.message)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,12 @@ from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.shots import Shots
 from qep_tn.models import PHASES, sensor_sites
 from qep_tn.training.penalty import SoftBound
-from qep_tn.training.samples import Samples, Simplex, Source
+from qep_tn.training.samples import Samples, Simplex, Source, drawn
 from qep_tn.training.schedule import Decay
 
 # outcomes of two sensor qubits, one for each phase, as in the published work
 _OUTCOMES = ((1, 1), (1, -1), (-1, -1), (-1, 1))
+SENSORS = "ABCDEFGHIJKMNOPQRSTUVW"  # names of sensor qubits in outputs: no X, Y, Z, which are operators, and no L
 _TEST_STREAM = 4  # of random numbers, for test samples
 
 
@@ -57,7 +57,7 @@ def outputs(config: Config, H: Hamiltonian) -> list[Operator]:
     texts, places = config.train.outputs, {}
     if config.sensor is not None:
         sites = sensor_sites(len(H.sites) - config.sensor.sensors, config.sensor.sensors, config.sensor.near)
-        places = dict(zip(ascii_uppercase, sites, strict=False))
+        places = dict(zip(SENSORS, sites, strict=True))
     if texts is None:
         count = len(config.data.classes)
         if len(places) != 2 or not 2 <= count <= len(_OUTCOMES):
@@ -85,7 +85,7 @@ def samples(config: Config, H: Hamiltonian, count: int) -> tuple[Samples | Sourc
         raise ValueError("[data] file: missing; name a CSV or netCDF file, or give draw = 'simplex'")
     source = _simplex(config, H, count) if section.draw == "simplex" else imported(section.draw, "[data] draw")
     if test is None and section.test:
-        test = source(np.random.default_rng([config.solver.seed, _TEST_STREAM]), section.test)
+        test = drawn(source, np.random.default_rng([config.solver.seed, _TEST_STREAM]), section.test)
     return source, test
 
 
@@ -93,8 +93,11 @@ def _simplex(config: Config, H: Hamiltonian, count: int) -> Simplex:
     section = config.data
     if len(section.inputs) < 2:
         raise ValueError("[data] inputs: missing; name two scalar parameters or more, which sum to total")
-    if unknown := next((n for n in section.inputs if isinstance(H.parameters.get(n, ()), tuple)), None):
-        raise ValueError(f"[data] inputs: {hint(f'{unknown!r} is no scalar parameter', unknown, H.parameters)}")
+    if twice := next((n for n in section.inputs if section.inputs.count(n) > 1), None):
+        raise ValueError(f"[data] inputs: {twice} is named twice")
+    scalars = [n for n, value in H.parameters.items() if not isinstance(value, tuple)]
+    if unknown := next((n for n in section.inputs if n not in scalars), None):
+        raise ValueError(f"[data] inputs: {hint(f'{unknown!r} is no scalar parameter', unknown, scalars)}")
     for key, rows in (("signs", [section.signs] if section.signs else []), ("centres", section.centres)):
         if any(len(row) != len(section.inputs) for row in rows):
             raise ValueError(f"[data] {key}: must have a number for each of {', '.join(section.inputs)}")

@@ -144,7 +144,7 @@ class BoundarySection(Section):
 class SensorSection(Section):
     """Sensor qubits beside the model, for [train]; see `qep_tn.models.phase_sensor`."""
 
-    sensors: int = Field(default=2, ge=1, le=26, description="a number of sensor qubits, 1 to 26")
+    sensors: int = Field(default=2, ge=1, le=22, description="a number of sensor qubits, 1 to 22")
     near: list[int] | list[list[int]] = Field(
         default=[0, 1], min_length=1, description="sites of the system, such as [0, 1], or a list of such lists"
     )

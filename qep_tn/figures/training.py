@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qep_tn.figures.style import BLUE, COLUMN_WIDTH, GREEN, GREY, STYLE, VERMILION, new_figure, symbol
 from qep_tn.models import PHASES
+from qep_tn.training.scores import confusion as confusion_counts
 
 _COLORS = (BLUE, VERMILION, GREEN, "#CC79A7")  # one for each output
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # of the triangle
@@ -45,19 +46,21 @@ def figures(history: xr.Dataset, model: str = "", disturbed: xr.Dataset | None =
 def learning(history: xr.Dataset) -> Figure:
     """Loss of the batches, and accuracies of the tests, against the step; of several seeds mean and spread."""
     several = "seed" in history.dims
-    tested = np.isfinite(history["accuracy"].values).any()
+    tested = [name for name in ("accuracy", "single_shot_accuracy") if np.isfinite(history[name].values).any()]
     with matplotlib.rc_context(STYLE):
         figure, panels = new_figure(3.4 if tested else 2.0, 2 if tested else 1)
         steps = history["step"].values
         losses = np.atleast_2d(history["loss"].values)
         _band(panels[0], steps, _smoothed(losses), "batches, with penalty", GREY)
-        if tested:
+        if np.isfinite(history["test_loss"].values).any():
             _band(panels[0], *_at_tests(history, "test_loss"), "test", BLUE)
-            _band(panels[1], *_at_tests(history, "accuracy"), "largest output", VERMILION)
-            _band(panels[1], *_at_tests(history, "single_shot_accuracy"), "single shot", GREEN)
-            panels[1].set(ylabel="accuracy", ylim=(0, 1.02))
+        for name in tested:
+            label, color = ("largest output", VERMILION) if name == "accuracy" else ("single shot", GREEN)
+            _band(panels[1], *_at_tests(history, name), label, color)
+            lowest = float(np.nanmin(history[name].values))
+            panels[1].set(ylabel="accuracy", ylim=(min(0, 1.05 * lowest, panels[1].get_ylim()[0]), 1.02))
         panels[0].set(ylabel="loss")
-        panels[0].set_ylim(bottom=0)
+        panels[0].set_ylim(bottom=min(0, panels[0].get_ylim()[0]))
         for ax in panels:
             ax.legend(loc="lower center", bbox_to_anchor=(0.5, 0.99), ncols=2, columnspacing=1.2, borderpad=0.1)
         if several:
@@ -137,9 +140,7 @@ def disturbance(changes: xr.Dataset) -> Figure:
 def confusion(history: xr.Dataset) -> Figure:
     """How often which output was the largest for which target, of the newest test."""
     outputs, targets = history["test_output"].values, history["test_target"].values
-    count = targets.shape[1]
-    counts = np.zeros((count, count), int)
-    np.add.at(counts, (targets.argmax(axis=1), outputs.argmax(axis=1)), 1)
+    count, counts = targets.shape[1], confusion_counts(outputs, targets)
     with matplotlib.rc_context(STYLE):
         figure, ax = _square(2.6)
         ax.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
@@ -153,16 +154,16 @@ def confusion(history: xr.Dataset) -> Figure:
 
 def _band(ax: Axes, steps: NDArray, values: NDArray, label: str, color: str) -> None:
     """The mean over seeds as a line, and from the least to the largest as a band."""
-    mean = values.mean(axis=0)
-    ax.plot(steps, mean, color=color, label=label)
+    ax.plot(steps, np.nanmean(values, axis=0), color=color, label=label)
     if len(values) > 1:
-        ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=color, alpha=0.25, linewidth=0)
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        ax.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
 
 
 def _at_tests(history: xr.Dataset, name: str) -> tuple[NDArray, NDArray]:
-    """Steps at which all seeds were tested, and a variable there, (seeds, tests)."""
+    """Steps at which a seed was tested, and a variable there, (seeds, tests)."""
     values = np.atleast_2d(history[name].values)
-    tested = np.isfinite(values).all(axis=0)
+    tested = np.isfinite(values).any(axis=0)
     return history["step"].values[tested], values[:, tested]
 
 

@@ -48,24 +48,34 @@ def error_of_truncation_and_bias(H: Hamiltonian, fine: Level, coarse: Level) -> 
     at_same_nudge = coarse.gradient + fine.curvature * (fine.beta**fine.order - coarse.beta**fine.order)
     difference = np.abs(fine.gradient - at_same_nudge)
     truncation = np.maximum(difference, _typical(H, difference)) * _remaining(fine, coarse)
-    rounding = fine.noise.rounding * np.sqrt(sizes(H.couplings)) / fine.beta
-    components = np.abs(fine.gradient)
-    largest = components.max(initial=0.0)
-    faint = fine.noise.amplitude * np.sqrt(components * largest) + fine.noise.faintest * largest
-    return _MARGIN * (fine.bias + truncation) + faint + fine.last_change + rounding + fine.left_out
+    return _MARGIN * (fine.bias + truncation) + _of_one_level(H, fine)
 
 
-def error_of_one_level(level: Level, rtol: float) -> NDArray:
+def error_of_one_level(H: Hamiltonian, level: Level, rtol: float) -> NDArray:
     """An error for each component of a gradient that no other one is compared with.
 
-    Of the nudge's bias the weight of the response in the nudged states tells how large it is beside the gradient; of
-    truncation nothing does, and it is taken for what the settings are made for, rtol. Large components and the mean
-    one share it alike.
+    Of the nudge's bias the weight of the response in the nudged states tells how large it is beside the gradient; large
+    components and the mean one share it alike. Of the truncation of MPS nothing does, and it is taken for half of rtol,
+    more than it was at the cutoff where most gradients end. Of exact states the residuals over the gap bound what is
+    missing, and so its share in the difference of expectation values.
     """
     bias = LARGEST_BIAS_OVER_WEIGHT * (level.weight if level.order == 2 else math.sqrt(level.weight))
-    relative = max(bias, rtol) if level.free.bond_dimensions else bias
     mean = float(np.sqrt(np.mean(level.gradient**2))) if level.gradient.size else 0.0
-    return relative * np.hypot(level.gradient, mean) / math.sqrt(2)
+    shared = np.hypot(level.gradient, mean) / math.sqrt(2)
+    if level.free.bond_dimensions:
+        return (bias + rtol / 2) * shared + _of_one_level(H, level)
+    states = level.nudged if level.order == 2 else (*level.nudged, level.free)
+    missing = sum(math.sqrt(state.energy_variance) for state in states) / (level.free.gap or math.inf)
+    return bias * shared + 2 * missing * sizes(H.couplings) / (level.order * level.beta) + _of_one_level(H, level)
+
+
+def _of_one_level(H: Hamiltonian, level: Level) -> NDArray:
+    """What a level itself tells of its components' errors, besides bias and truncation."""
+    rounding = level.noise.rounding * np.sqrt(sizes(H.couplings)) / level.beta
+    components = np.abs(level.gradient)
+    largest = components.max(initial=0.0)
+    faint = level.noise.amplitude * np.sqrt(components * largest) + level.noise.faintest * largest
+    return np.asarray(faint + level.last_change + rounding + level.left_out)
 
 
 def nudge_below(gap: float, rtol: float, scheme: str) -> float:

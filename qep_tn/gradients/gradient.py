@@ -39,6 +39,7 @@ from qep_tn.states.ground_state import GroundState, expectations
 _SAME_LEVEL = 1e-10  # an exact gap below this many times the energy scale is a degeneracy
 _NEGLIGIBLE = 1e-6  # of a gradient's natural size: no error need be smaller than rtol of that
 _REFINEMENTS = 4
+_ONE_LEVEL_TELLS = 3  # times the relative error asked for: beyond, two levels are compared after all
 # where free and nudged MPS are compared, by how a solver nudges
 _MANIFOLDS: dict[Nudging, Callable[..., Manifold]] = {
     Nudging.SWEPT: SweptManifold.around,
@@ -170,9 +171,12 @@ def silent_gradient(
     if shots is not None:
         return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, as_shots(shots), generator(rng))
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
-    cheap = error == "cheap"
+    cheap, finer = error == "cheap", solver
     solver = solver.for_one_level(rtol) if cheap else solver
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start, cheap)
+    if cheap and beta == "auto" and result.relative_error > _ONE_LEVEL_TELLS * rtol:
+        full = silent_gradient(H, theta, loss, finer, rtol, beta, scheme, result.free, certify)
+        return replace(full, ground_states=full.ground_states + result.ground_states)
     if start is not None and beta == "auto" and result.status.concerns_states:
         cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None, cheap)
         resolved = max(solver.energy_error, SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
@@ -251,9 +255,10 @@ def _taken(
 
     relative = solver.nudge_strength(rtol, scheme, len(H.sites))
     strength = relative * nudge.energy_scale if beta == "auto" else float(beta) * nudge.strength
-    if cheap and solver.nudging is not Nudging.SWEPT:
+    if cheap and (solver.nudging is Nudging.WINDOW or (solver.nudging is Nudging.SOLVED and free.gap is not None)):
         only = _only_level(solver, nudge, scheme, strength, rtol, free, adapt=beta == "auto")
-        return _result(nudge, loss, rtol, only.gradient, error_of_one_level(only, rtol), only, values, 1 + only.order)
+        error = error_of_one_level(H, only, rtol)
+        return _result(nudge, loss, rtol, only.gradient, error, only, values, 1 + only.order)
     if solver.nudging in _MANIFOLDS:
         return _on_manifold(solver, nudge, loss, rtol, strength, scheme, free, adapt=beta == "auto")
     fine, coarse = exact_levels(solver, nudge, scheme, (strength, COARSER_NUDGE * strength), free)
@@ -267,23 +272,15 @@ def _only_level(
 ) -> Level:
     """Nudged states at one accuracy, that which is asked for."""
     if solver.nudging is Nudging.SOLVED:
-        if adapt and free.gap is not None:
-            beta = max(beta, nudge_below(free.gap, rtol, scheme))
+        beta = max(beta, nudge_below(free.gap or 0.0, rtol, scheme)) if adapt else beta
         return exact_levels(solver, nudge, scheme, (beta,), free)[0]
-    return WindowedManifold(
-        solver, nudge, scheme, beta, _STRONG * nudge.energy_scale, rtol, free, adapt, rounds=2
-    ).only_level()
+    strong = _STRONG * nudge.energy_scale
+    level = WindowedManifold(solver, nudge, scheme, beta, strong, rtol, free, adapt, rounds=2).only_level()
+    return level if adapt else with_lowest_states(solver, nudge, scheme, level)
 
 
 def _on_manifold(
-    solver: Any,
-    nudge: Nudge,
-    loss: Loss,
-    rtol: float,
-    beta: float,
-    scheme: str,
-    free: GroundState,
-    adapt: bool,
+    solver: Any, nudge: Nudge, loss: Loss, rtol: float, beta: float, scheme: str, free: GroundState, adapt: bool
 ) -> Gradient:
     """The gradient with MPS, refined until its relative error is below rtol or the bond dimension at its limit."""
     manifold: Manifold = _MANIFOLDS[solver.nudging](

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ncx2
+from scipy.special import chndtrix
 
 from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.nudge import Level, Nudge, difference_quotient, exact_levels
 from qep_tn.gradients.trust import SAME_BRANCH, verdict
-from qep_tn.gradients.whole_chain import residual_of
+from qep_tn.gradients.whole_chain import residual_of, with_lowest_states
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.measurement.circuits import circuits
 from qep_tn.measurement.estimates import Estimate, measure
@@ -123,8 +123,9 @@ class Experiment:
                 return Level(0.0, np.zeros(len(self.H.couplings)), self.free)
             self._levels.clear()
             level = exact_levels(self.solver, nudge, self.scheme, (self.beta * nudge.strength,), self.free)[0]
-            if self.solver.nudging is not Nudging.SOLVED:  # matrix product states, which may leave the response out
+            if self.solver.nudging is not Nudging.SOLVED:  # sweeps, which stay on a branch, and may leave something out
                 level = replace(level, certify=partial(residual_of, nudge, level.beta, self.free, level.nudged))
+                level = with_lowest_states(self.solver, nudge, self.scheme, level)
             self._levels[key] = level
             self._solved.append(level.order)
         return self._levels[key]
@@ -231,7 +232,7 @@ def half_widths(noise: NDArray, bias: NDArray | None) -> NDArray:
     if bias is None:
         return _COVERED * noise
     ratio = np.divide(bias, noise, out=np.full(np.shape(noise), np.inf), where=noise > 0)
-    near = np.sqrt(ncx2.ppf(_SURE, 1, np.minimum(ratio, _ALL_BIAS) ** 2)) * noise
+    near = np.sqrt(chndtrix(_SURE, 1, np.minimum(ratio, _ALL_BIAS) ** 2)) * noise
     return np.where(ratio > _ALL_BIAS, bias + 1.645 * noise, near)
 
 

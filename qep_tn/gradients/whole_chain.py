@@ -158,8 +158,8 @@ def with_lowest_states(solver: Solver, nudge: Nudge, scheme: str, level: Level) 
         level.beta, difference_quotient(values, base, level.beta), level.free, nudged, level.message
     )
     return replace(
-        level, gradient=found.gradient, overlap=found.overlap, message=found.message, assemble=found.assemble,
-        certify=partial(residual_of, nudge, level.beta, level.free, nudged),
+        level, gradient=found.gradient, overlap=found.overlap, weight=found.weight, message=found.message,
+        assemble=found.assemble, certify=partial(residual_of, nudge, level.beta, level.free, nudged),
     )  # fmt: skip
 
 

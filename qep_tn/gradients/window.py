@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.nudge import (
     BIAS_OVER_WEIGHT,
+    LARGEST_BIAS_OVER_WEIGHT,
     SHRINK,
     Level,
     Noise,
@@ -116,8 +117,8 @@ class WindowedManifold:
         """
         if not self.adapt:
             return self._level(self._room, self.beta)
-        allowed = _BIAS * self.rtol / BIAS_OVER_WEIGHT
-        beta = max(min(self.beta, self._root(_BIAS / 2) * self._proportional), self._faintest)
+        allowed = self.rtol / (2 * LARGEST_BIAS_OVER_WEIGHT)
+        beta = max(min(self.beta, self._root(_BIAS / 4) * self._proportional), self._faintest)
         level = self._level(self._room, beta)
         bias = max(level.weight if level.order == 2 else math.sqrt(level.weight), 1e-300)
         if bias <= allowed:
@@ -232,14 +233,18 @@ class WindowedManifold:
             norm = float(np.linalg.norm(gradient))
             share = float(np.clip(_FAINT * self.strong * norm, _FAINTEST, 1))
             changes.append(float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0)
+            if changes[-1] <= min(changes):
+                quietest = gradient, quotient, np.abs(gradient - previous) if norm > 0 else 0.0
             if changes[-1] <= max(0.1 * self.rtol, resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
                 settled = True
                 break
-            # degenerate levels, of edge modes say, rotate for ever, and by different angles in the two nudged states
+            # degenerate levels, of edge modes say, rotate for ever, and by different angles in the two nudged states:
+            # the sweep that changed least is as near to rest as they come
             if len(changes) > _PATIENCE and changes[-1] > 0.5 * changes[-3]:
                 break
         else:
-            message = f"the gradient still changed by {changes[-1]:.1e} in sweep {_CYCLES} of the nudged states"
+            message = f"the gradient still changed by {min(changes):.1e} in {_CYCLES} sweeps of the nudged states"
+        gradient, quotient, last_change = quietest
         free = self._run(room, first, last, 0.0).window
         same = min(abs(overlap(free, run.window)) ** 2 for run in runs[:nudged])
         apart = abs(overlap(runs[0].window, runs[-1].window)) ** 2
@@ -262,7 +267,7 @@ class WindowedManifold:
             message=message,
             settled=settled,
             noise=Noise(_ROUNDING, min(_FAINTEST_TOLD, 0.02 * self.rtol), _UNDETERMINED * self._chain.share**2),
-            last_change=np.abs(gradient - previous) if norm > 0 else 0.0,
+            last_change=last_change,
             assemble=lambda: states()[:nudged],
             certify=certify,
             reach=max(lowest - room.first, room.last - highest),

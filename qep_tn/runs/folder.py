@@ -34,6 +34,8 @@ from qep_tn.states.ground_state import GroundState
 
 _DISTRIBUTIONS = ("qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb")
 
+_PARTS = ("start-*", "seed-*", "L-*", "scan")  # folders of runs that are parts of one
+
 _open: Counter[int] = Counter()  # runs, by the thread that opened them
 
 logger = logging.getLogger("qep_tn")
@@ -90,7 +92,7 @@ class RunFolder:
 
     def leave_as_found(self) -> None:
         """Remove what a new run that was refused has written, so that the mended one can have its folder."""
-        parts = [*sorted(self.path.glob("start-*")), *sorted(self.path.glob("L-*")), self.path / "scan"]
+        parts = [part for kind in _PARTS for part in sorted(self.path.glob(kind))]
         if self.resumed or any((path / "state.h5").exists() for path in (self.path, *parts)):
             return
         for path in (*parts, self.path):

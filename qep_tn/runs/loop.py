@@ -89,8 +89,10 @@ def carry_through(
                 saver.step_done()
                 bar.set_postfix(task.figures(), refresh=False)
                 bar.update(task.rows - bar.n)
-        finally:
-            saver.save_rest()
+        except BaseException:
+            saver.save_rest(interrupted=True)
+            raise
+        saver.save_rest(interrupted=False)
 
 
 class _Saver:
@@ -110,16 +112,20 @@ class _Saver:
         if time.monotonic() >= self.next_time:
             self._save()
 
-    def save_rest(self) -> None:
-        """Also where the next step was interrupted, unless it had begun to change the table."""
-        if self.pending is not None and self.task.rows == self.pending[0]:
+    def save_rest(self, interrupted: bool) -> None:
+        """What is not saved yet. Of a step that was interrupted the table may have a part, which does not count; where
+        it is not one row a step, that part is not told from the rest, and the steps since the last save are lost.
+        """
+        if self.pending is not None and not (interrupted and "step" not in self.task.dataset().dims):
             self._save()
 
     def _save(self) -> None:
         assert self.run is not None
         assert self.pending is not None
         began = time.monotonic()
-        self.run.save(self.task.dataset(), *self.pending[1:])
+        rows, states, extra = self.pending
+        data = self.task.dataset()
+        self.run.save(data.isel(step=slice(rows)) if "step" in data.dims else data, states, extra)
         self.pending = None
         now = time.monotonic()
         self.next_time = now + _SAVING * (now - began)

@@ -24,7 +24,7 @@ _DENSE_DIMENSION = 64  # below it the full spectrum is faster
 _DENSE_AT_NEED = 4096  # up to which the full spectrum takes less than a minute
 _ROOM = 2**25, 32  # most numbers in a Lanczos basis, 256 MB, but as many vectors in any case
 _STEPS = 600  # of a search; chains of 10 to 18 qubits take 80 to 200, down to gaps of 1e-7 of the norm
-_TOLERANCE_OVER_RTOL = 1e-4  # of a residual over the norm: 5e-3 of rtol over a gap of 1/50 of it
+_TOLERANCE_OVER_RTOL = 1e-5  # of a residual over the norm: 5e-4 of rtol over a gap of 1/50 of it
 _SAME_LEVEL = 1e-10  # of the norm: energies that differ by less are one level
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from qep_tn.descent.feasible_set import Bounds, Region
 from qep_tn.descent.update_rules import UPDATES, Optimizer
-from qep_tn.gradients.checks import Scheme
+from qep_tn.gradients.checks import Scheme, check_settings
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.shots import Shots, as_shots
@@ -34,13 +35,13 @@ from qep_tn.runs.settings_check import fingerprint, model_settings, solver_setti
 from qep_tn.runs.several import part_of_run, refuse_unsendable, side_by_side
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.registry import default_solver
-from qep_tn.tasks.answers import answers
+from qep_tn.tasks.answers import answers, check_outputs
 from qep_tn.training.disturbance import disturbance
 from qep_tn.training.loop import Plan, Training, TrainingEnd
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.problem import LOSSES, LossName, Problem
-from qep_tn.training.samples import Samples, Source
-from qep_tn.training.schedule import Decay
+from qep_tn.training.samples import Samples, Source, drawn
+from qep_tn.training.schedule import Decay, value_at
 
 logger = logging.getLogger("qep_tn")
 
@@ -86,6 +87,8 @@ class Trained:
     ) -> xr.Dataset:  # fmt: skip
         """How much the system changes by its coupling to the sensor, see `qep_tn.training.disturbance`."""
         work = partial(in_order, executor=executor, processes=processes)
+        if coupling not in self.problem.H.parameters:
+            raise ValueError(f"coupling is {coupling!r}; the parameters are {', '.join(self.problem.H.parameters)}")
         start = {**self.theta, **samples.theta(0)}
         return disturbance(self.problem, self.problem.H.flatten(start), samples, coupling, work)
 
@@ -148,22 +151,30 @@ def train(
     Raises ValueError for settings that do not make sense, before anything is computed.
     """
     _check(optimizer, rate, batch, steps, test_every, patience, kept, checked, seeds, spread)
-    drawn = samples if isinstance(samples, Samples) else samples(np.random.default_rng([seed, 0, 0]), batch)
+    if not (isinstance(samples, Samples) or callable(samples)):
+        raise ValueError(f"samples is a {type(samples).__name__}; give qt.Samples, or a function that draws them")
+    like = samples if isinstance(samples, Samples) else drawn(samples, np.random.default_rng([seed, 0, 0]), batch)
     measured = None if shots is None else as_shots(shots)
-    problem = _problem(H, theta, drawn, outputs, loss, train, measured, scheme, solver, rtol)
+    if measured is not None and loss == "cross-entropy":
+        raise ValueError("shots: a measured probability may be zero, whose logarithm has no end; take loss 'squared'")
+    problem = _problem(H, theta, like, outputs, loss, train, measured, scheme, solver, rtol)
+    first = beta if beta == "auto" else value_at(beta, 0)
+    check_settings(problem.solver, rtol, first, scheme, "cheap", "cheap", measured=measured is not None)
     penalties = (penalty,) if isinstance(penalty, SoftBound) else tuple(penalty)
     for name in (p.parameter for p in penalties):
         if name not in H.parameters:
             raise ValueError(f"penalty has {name!r}, but the parameters are {', '.join(H.parameters)}")
     if test is not None:
+        if not isinstance(test, Samples):
+            raise ValueError(f"test is a {type(test).__name__}; give qt.Samples, or None")
         _check_samples(problem, test, "test")
     position = H.flatten(problem.theta)
     plan = Plan(
-        samples=samples, update=UPDATES[optimizer], rate=rate, beta=beta, batch=batch, steps=steps, test=test,
-        test_every=test_every, patience=patience, penalties=penalties,
+        samples=samples, like=like, update=UPDATES[optimizer], rate=rate, beta=beta, batch=batch, steps=steps,
+        test=test, test_every=test_every, patience=patience, penalties=penalties,
         region=Region.around(H, position, problem.trained, bounds, ()), kept=kept, checked=checked, seed=seed,
     )  # fmt: skip
-    settled = {name: value for name, value in problem.theta.items() if name not in drawn.inputs}
+    settled = {name: value for name, value in problem.theta.items() if name not in like.inputs}
     made_with = {
         "task": "train", **model_settings(H, settled), "samples": samples, "outputs": list(outputs),
         "loss": loss, "train": [n for n in H.parameters if H.belonging_to(n)[problem.trained].any()],
@@ -207,9 +218,10 @@ def _trained(part: _Seed, work: Any, run: RunFolder | None, progress: bool = Fal
     carry_through(training, run, made_with, "train", progress)
     history = training.dataset()
     ending, message = training.end or (TrainingEnd.STEPS_MADE, f"{training.rows - 1} steps made")
-    left_out = int(history["left_out"].sum())
-    if left_out:
+    if left_out := int(history["left_out"].sum()):
         message += f"; {left_out} gradients of samples were not trustworthy and did not count"
+    if unsettled := int(np.nan_to_num(history["test_unsettled"].values[-1])):
+        message += f"; {unsettled} test samples' searches did not converge"
     logger.info("%s", message)
     last = {str(n): history[n].values[-1] for n in history.attrs["trained"]}
     return Trained({**part.problem.theta, **last}, history, ending, message, part.problem)
@@ -277,10 +289,7 @@ def _problem(
     """What is trained. Raises ValueError where Hamiltonian, samples and outputs do not fit together."""
     if loss not in LOSSES:
         raise ValueError(f"loss is {loss!r}; it must be one of {', '.join(LOSSES)}")
-    for number, operator in enumerate(outputs):
-        if not isinstance(operator, Operator):
-            raise ValueError(f"outputs[{number}] is {operator!r}; it must be an Operator such as Z(3)")
-        operator.check(H.sites, f"outputs[{number}]")
+    check_outputs(H, outputs)
     names = [n for n in H.parameters if n not in samples.inputs] if train is None else list(train)
     for name in names:
         if name not in H.parameters:
@@ -331,8 +340,8 @@ def _check(
 ) -> None:  # fmt: skip
     if optimizer not in _OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}; for random batches it must be one of {', '.join(_OPTIMIZERS)}")
-    if not isinstance(rate, Decay) and not 0 < rate < np.inf:
-        raise ValueError(f"rate is {rate}; it must be positive and finite")
+    if not isinstance(rate, Decay) and not (isinstance(rate, Real) and 0 < rate < np.inf):
+        raise ValueError(f"rate is {rate!r}; it must be positive and finite, or a qt.Decay")
     for name, value, least in (
         ("batch", batch, 1),
         ("steps", steps, 0),
@@ -344,8 +353,8 @@ def _check(
             raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
     if patience is not None and patience < 1:
         raise ValueError(f"patience is {patience}; it must be 1 or more, or None")
-    if not 0 <= checked <= 1:
-        raise ValueError(f"checked is {checked}; it is a share of the samples, 0 to 1")
+    if not (isinstance(checked, Real) and 0 <= checked <= 1):
+        raise ValueError(f"checked is {checked!r}; it is a share of the samples, 0 to 1")
     if not 0 <= spread < np.inf:
         raise ValueError(f"spread is {spread}; it must not be negative")
 

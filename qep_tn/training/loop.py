@@ -22,6 +22,7 @@ from qep_tn.descent.table import Column, Table, refuse_taken_names
 from qep_tn.descent.update_rules import Memory, Update
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.runs.executors import Shared
+from qep_tn.runs.interrupts import interrupts_deferred
 from qep_tn.states.ground_state import GroundState
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.problem import (
@@ -33,7 +34,7 @@ from qep_tn.training.problem import (
     answer,
     sample_gradient,
 )
-from qep_tn.training.samples import TARGET, Samples, Source
+from qep_tn.training.samples import TARGET, Samples, Source, drawn
 from qep_tn.training.schedule import Decay, value_at
 from qep_tn.training.scores import Scores, accuracy, single_shot_accuracy
 from qep_tn.training.warm_starts import WarmStarts
@@ -44,6 +45,8 @@ logger = logging.getLogger("qep_tn")
 InOrder = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 _MEMORY, _WARM, _OUTPUT = "optimizer_", "warm_values", "test_outputs"  # names in state.h5
+_TESTED = ("test_loss", "test_unsettled", "accuracy", "single_shot_accuracy")
+_HOPELESS = 10  # batches in a row without a gradient that counts
 _CHECKS, _SHOTS = 1, 2  # streams of random numbers beside that of the batches, 0
 
 _FIGURES = {
@@ -51,6 +54,7 @@ _FIGURES = {
     "penalty": Column("penalty", "1"),
     "batch_accuracy": Column("how often the largest output is right, in the batch", "1"),
     "test_loss": Column("mean loss of the test samples, NaN where there was no test", "1"),
+    "test_unsettled": Column("test samples whose ground state's search did not converge", "1"),
     "accuracy": Column("how often the largest output is right, of the test samples", "1"),
     "single_shot_accuracy": Column("mean probability of the right outcome, of the test samples", "1"),
     "gradient_norm": Column("norm of the loss gradient over the trained parameters", "energy^-1"),
@@ -73,7 +77,7 @@ class TrainingEnd(Enum):
 
     STEPS_MADE = "all steps were made"
     NO_BETTER = "tests got no better"
-    UNTRUSTED = "no gradient of a batch is trustworthy"
+    UNTRUSTED = "no gradient of many batches in a row is trustworthy"
 
     @property
     def good(self) -> bool:
@@ -85,10 +89,12 @@ class TrainingEnd(Enum):
 class Plan:
     """How a training goes; see `qep_tn.train` for what its settings mean.
 
-    samples: all of them, or where they are drawn. region: where the position may go; None is everywhere.
+    samples: all of them, or where they are drawn. like: some of them, which say what all must have.
+    region: where the position may go; None is everywhere.
     """
 
     samples: Samples | Source
+    like: Samples
     update: Update
     rate: float | Decay
     beta: float | Decay | Literal["auto"]
@@ -106,7 +112,7 @@ class Plan:
     def batch_of(self, step: int) -> Samples:
         """The samples of a step: drawn, or the next ones of all in random order, each once in an epoch."""
         if not isinstance(self.samples, Samples):
-            return self.samples(np.random.default_rng([self.seed, 0, step]), self.batch)
+            return drawn(self.samples, np.random.default_rng([self.seed, 0, step]), self.batch, self.like)
         count = len(self.samples)
         places = range(step * self.batch, (step + 1) * self.batch)
         orders = {
@@ -164,13 +170,14 @@ class Training:
         row = self._row(found, counted, batch, slope, float(sum(value for value, _ in bounds)), scores) | {
             "rate": rate, "warm": sum(start is not None for start in starts),
         }  # fmt: skip
-        there, memory = self._moved(slope, rate)
-        self.table.add(row, time.perf_counter() - began)
-        self.position, self.memory = there, memory
-        self.outputs = self.outputs if outputs is None else outputs
-        self._keep(found, starts)
-        self.end = self._ended(counted, found)
-        logger.info("step %d: loss %.6g%s", step, row["loss"], "" if scores is None else f", test {scores}")
+        there, memory = self._moved(slope, rate) if counted else (self.position, self.memory)
+        with interrupts_deferred():  # a step counts whole, or not at all
+            self.table.add(row, time.perf_counter() - began)
+            self.position, self.memory = there, memory
+            self.outputs = self.outputs if outputs is None else outputs
+            self._keep(found, starts)
+            self.end = self._ended(found)
+            logger.info("step %d: loss %.6g%s", step, row["loss"], "" if scores is None else f", test {scores}")
         return True
 
     def _gradients(self, batch: Samples, step: int) -> tuple[list[SampleGradient], list[int | None]]:
@@ -219,7 +226,7 @@ class Training:
         H = self.problem.H
         names, values, slopes = _trained_names(self.problem), H.unflatten(self.position), H.unflatten(slope)
         deviations = [g.deviation for g in found if np.isfinite(g.deviation)]
-        tested = Scores(np.nan, np.nan, np.nan) if scores is None else scores
+        tested = Scores(*[np.nan] * len(Scores._fields)) if scores is None else scores
         return {
             **{name: values[name] for name in names},
             **{f"gradient_{name}": slopes[name] for name in names},
@@ -227,6 +234,7 @@ class Training:
             "penalty": penalty,
             "batch_accuracy": accuracy(np.array([g.outputs for g in found]), batch.targets),
             "test_loss": tested.loss,
+            "test_unsettled": tested.unsettled,
             "accuracy": tested.accuracy,
             "single_shot_accuracy": tested.single_shot_accuracy,
             "gradient_norm": float(np.linalg.norm(slope)),
@@ -240,27 +248,26 @@ class Training:
             "ground_states": sum(g.ground_states for g in found),
         }
 
-    def _ended(
-        self, counted: Sequence[SampleGradient], found: Sequence[SampleGradient]
-    ) -> tuple[TrainingEnd, str] | None:
-        step = self.rows - 1
-        if not counted:
-            return TrainingEnd.UNTRUSTED, f"stopped at step {step}, no gradient is trustworthy: {found[0].message}"
-        losses = self.table["test_loss"]
-        losses = losses[np.isfinite(losses)]
-        patience = self.plan.patience
-        if patience is not None and np.isfinite(self.table.row(-1)["test_loss"]) and len(losses) > patience:
-            best = int(np.argmin(losses))
-            if len(losses) - 1 - best >= patience:
+    def _ended(self, found: Sequence[SampleGradient]) -> tuple[TrainingEnd, str] | None:
+        step, patience = self.rows - 1, self.plan.patience
+        if self.rows >= _HOPELESS and (self.table["left_out"][-_HOPELESS:] == self.plan.batch).all():
+            reason = f"no gradient of {_HOPELESS} batches in a row is trustworthy: {found[0].message}"
+            return TrainingEnd.UNTRUSTED, f"stopped at step {step}, {reason}"
+        if patience is not None and self.plan.test is not None and step % self.plan.test_every == 0:
+            losses = self.table["test_loss"][:: self.plan.test_every]  # without the one at the end, which may move
+            if len(losses) - 1 - int(np.argmin(losses)) >= patience:
                 return TrainingEnd.NO_BETTER, f"stopped at step {step}, {patience} tests in a row were no better"
         return None
 
     def figures(self) -> dict[str, str]:
         """The last row's loss, and the newest accuracy."""
         shown = {"loss": f"{self.table.row(-1)['loss']:.4g}"}
-        tests = self.table["accuracy"]
-        tests = tests[np.isfinite(tests)]
-        return shown | ({"accuracy": f"{tests[-1]:.3f}"} if len(tests) else {})
+        tests = self.table["test_loss"]
+        tested = np.flatnonzero(np.isfinite(tests))
+        if not tested.size:
+            return shown
+        accuracy = self.table.row(int(tested[-1]))["accuracy"]
+        return shown | {"test": f"{tests[tested[-1]]:.4g}" if np.isnan(accuracy) else f"{accuracy:.3f} right"}
 
     def dataset(self) -> xr.Dataset:
         """All rows, the test samples and what the newest test's outputs were."""
@@ -304,6 +311,8 @@ class Training:
         self.memory = {n.removeprefix(_MEMORY): np.asarray(a) for n, a in extra.items() if n.startswith(_MEMORY)}
         recorded = run.load_history(rows)
         self.table.fill(recorded[[name for name in recorded.data_vars if "step" in recorded[name].dims]])
+        if (rows - 1) % self.plan.test_every and rows - 1 < self.plan.steps:  # it was the end, where there is a test
+            self.table.row(-1).update(dict.fromkeys(_TESTED, np.nan))
 
 
 def columns(problem: Problem) -> dict[str, Column]:
@@ -323,9 +332,8 @@ def scored(problem: Problem, samples: Samples, answers: Sequence[Answer]) -> tup
     """Scores of answers, and their outputs, (samples, outputs)."""
     outputs = np.array([a.outputs for a in answers])
     losses = [problem.loss_for(t).value(o) for t, o in zip(samples.targets, outputs, strict=True)]
-    return Scores(
-        float(np.mean(losses)), accuracy(outputs, samples.targets), single_shot_accuracy(outputs, samples.targets)
-    ), outputs
+    right = accuracy(outputs, samples.targets), single_shot_accuracy(outputs, samples.targets)
+    return Scores(float(np.mean(losses)), sum(not a.converged for a in answers), *right), outputs
 
 
 def _trained_names(problem: Problem) -> list[str]:

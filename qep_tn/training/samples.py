@@ -32,8 +32,8 @@ class Samples:
         if not arrays:
             raise ValueError("Samples: no inputs; give values of one parameter or more")
         wanted = _finite("targets", targets)
-        if wanted.ndim != 2:
-            raise ValueError(f"Samples: targets has shape {wanted.shape}; it must be (samples, outputs)")
+        if wanted.ndim != 2 or not wanted.size:
+            raise ValueError(f"Samples: targets has shape {wanted.shape}; it must be (samples, outputs), one or more")
         for name, values in arrays.items():
             if values.ndim not in (1, 2) or len(values) != len(wanted):
                 raise ValueError(
@@ -88,6 +88,29 @@ class Samples:
 Source = Callable[[np.random.Generator, int], Samples]
 
 
+def drawn(source: Source, rng: np.random.Generator, number: int, like: Samples | None = None) -> Samples:
+    """What a source draws. like: other samples, whose inputs and number of outputs it must have.
+
+    Raises ValueError for a function that fails, or draws something else than so many samples.
+    """
+    try:
+        found = source(rng, number)
+    except Exception as error:
+        first = (str(error).splitlines() or ["no message"])[0]
+        raise ValueError(f"samples: the function that draws them failed: {type(error).__name__}: {first}") from error
+    if not isinstance(found, Samples):
+        raise ValueError(f"samples: the function that draws them gave a {type(found).__name__}; return qt.Samples(...)")
+    if len(found) != number:
+        raise ValueError(f"samples: the function that draws them gave {len(found)}, and {number} were asked for")
+    if like is not None:
+        shapes = [
+            ({name: v.shape[1:] for name, v in each.inputs.items()}, each.targets.shape[1]) for each in (found, like)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError("samples: the function that draws them gives other inputs or targets than it first did")
+    return found
+
+
 @dataclass(frozen=True)
 class Simplex:
     """Draws points of couplings that are not negative and sum to `total`, uniformly; or around given points.
@@ -140,16 +163,17 @@ def _finite(name: str, values: ArrayLike) -> NDArray:
 
 def _from_csv(path: Path) -> dict[str, NDArray]:
     try:
-        with path.open(newline="") as opened:
-            rows = list(csv.reader(opened))
+        with path.open(newline="", encoding="utf-8-sig") as opened:
+            lines = list(csv.reader(opened))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read ({error}); give a CSV or netCDF file") from None
+    rows = [(number, line) for number, line in enumerate(lines, 1) if line]
     if len(rows) < 2:
         raise ValueError(f"{path}: has no samples; give a heading and one row or more")
-    heading = [name.strip() for name in rows[0]]
+    heading = [name.strip() for name in rows[0][1]]
     if len(set(heading)) < len(heading):
         raise ValueError(f"{path}: a name occurs twice in the heading, {', '.join(heading)}")
-    values = [_numbers(path, number, row, heading) for number, row in enumerate(rows[1:], 2) if row]
+    values = [_numbers(path, number, row, heading) for number, row in rows[1:]]
     return dict(zip(heading, np.array(values).T, strict=True))
 
 
@@ -171,7 +195,10 @@ def _numbers(path: Path, number: int, row: Sequence[str], heading: Sequence[str]
 def _from_netcdf(path: Path) -> dict[str, NDArray]:
     try:
         with xr.load_dataset(path, engine="h5netcdf") as data:
-            columns = {str(name): variable.values for name, variable in data.data_vars.items()}
+            columns = {str(name): variable for name, variable in data.variables.items()}
     except (OSError, ValueError, KeyError, RuntimeError):
         raise ValueError(f"{path}: cannot be read; give a CSV file (its name ends in .csv) or a netCDF file") from None
-    return columns
+    along = {variable.dims[:1] for variable in columns.values()}
+    if len(along) != 1:
+        raise ValueError(f"{path}: variables have no first dimension in common, that of the samples")
+    return {name: variable.values for name, variable in columns.items()}

@@ -33,8 +33,9 @@ class WarmStarts:
 
     def add(self, states: Sequence[GroundState], values: Sequence[NDArray]) -> None:
         """Keep more states. values: of each the expectation values of all products."""
-        self.states = [*self.states, *states][-self.capacity :]
-        self.values = [*self.values, *values][-self.capacity :]
+        oldest = max(0, len(self.states) + len(states) - self.capacity)
+        self.states = [*self.states, *states][oldest:]
+        self.values = [*self.values, *values][oldest:]
 
     def drop(self, numbers: set[int]) -> None:
         """Forget some."""
