@@ -57,7 +57,7 @@ def outputs(config: Config, H: Hamiltonian) -> list[Operator]:
     texts, places = config.train.outputs, {}
     if config.sensor is not None:
         sites = sensor_sites(len(H.sites) - config.sensor.sensors, config.sensor.sensors, config.sensor.near)
-        places = dict(zip(SENSORS, sites, strict=True))
+        places = dict(zip(SENSORS, sites, strict=False))
     if texts is None:
         count = len(config.data.classes)
         if len(places) != 2 or not 2 <= count <= len(_OUTCOMES):

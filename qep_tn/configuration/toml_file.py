@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -127,7 +127,8 @@ def _unknown(keys: tuple[str, ...]) -> str:
 
 def _fields(section: str) -> Mapping[str, Any]:
     """The keys of a section, those of a chain for [model]; empty for sections of free keys."""
-    annotation = Config.model_fields[section].annotation
+    annotation: Any = Config.model_fields[section].annotation
+    annotation = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
     if annotation is ModelSection:
         return {**ModelSection.model_fields, **ModelSection.CHAIN}
     return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, Section) else {}

@@ -89,43 +89,41 @@ def carry_through(
                 saver.step_done()
                 bar.set_postfix(task.figures(), refresh=False)
                 bar.update(task.rows - bar.n)
-        except BaseException:
-            saver.save_rest(interrupted=True)
-            raise
-        saver.save_rest(interrupted=False)
+        finally:
+            saver.save_rest()
 
 
 class _Saver:
     """Saves every step; of steps that take less time than nine times what saving does, those that keep it to a tenth,
-    and the last one.
+    and the last one, also where the next one is interrupted, and has changed a part of the table.
     """
 
     def __init__(self, task: Stepwise, run: RunFolder | None) -> None:
         self.task, self.run = task, run
         self.next_time = 0.0
-        self.pending: tuple[int, Sequence[GroundState], dict[str, Any]] | None = None
+        self.pending: tuple[xr.Dataset | None, Sequence[GroundState], dict[str, Any]] | None = None
+        self.a_row_a_step = True
 
     def step_done(self) -> None:
         if self.run is None:
             return
-        self.pending = (self.task.rows, *self.task.snapshot())
+        # rows of steps stay, and are told by their number; other tables are taken as they are now
+        table = None if self.a_row_a_step else self.task.dataset()
+        self.pending = (table, *self.task.snapshot())
         if time.monotonic() >= self.next_time:
-            self._save()
+            self.save_rest()
 
-    def save_rest(self, interrupted: bool) -> None:
-        """What is not saved yet. Of a step that was interrupted the table may have a part, which does not count; where
-        it is not one row a step, that part is not told from the rest, and the steps since the last save are lost.
-        """
-        if self.pending is not None and not (interrupted and "step" not in self.task.dataset().dims):
-            self._save()
-
-    def _save(self) -> None:
-        assert self.run is not None
-        assert self.pending is not None
+    def save_rest(self) -> None:
+        """What is not saved yet."""
+        if self.run is None or self.pending is None:
+            return
         began = time.monotonic()
-        rows, states, extra = self.pending
-        data = self.task.dataset()
-        self.run.save(data.isel(step=slice(rows)) if "step" in data.dims else data, states, extra)
+        table, states, extra = self.pending
+        if table is None:
+            table = self.task.dataset()
+            self.a_row_a_step = "step" in table.dims
+            table = table.isel(step=slice(int(extra["step"]))) if self.a_row_a_step else table
+        self.run.save(table, states, extra)
         self.pending = None
         now = time.monotonic()
         self.next_time = now + _SAVING * (now - began)
