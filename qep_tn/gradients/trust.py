@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 SAME_BRANCH = 0.7  # least |<psi_0|psi_beta>|^2; between two degenerate states it is 1/2 or 0
 # Largest residual of a response that is trusted: `python -m benchmarks.certificate` has those of right and wrong ones.
-# What a response leaves out changes a gradient by its square, so it may be as large as the root of what is asked for.
-LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT, _AT_MOST = 0.02, 3.0, 0.3
+# What a response leaves out changes a gradient by its square, so it may be as large as the root of what is asked for:
+# critical chains of 140 sites leave 0.032 at rtol 1e-4, where a tenth of rtol is their error.
+LARGEST_RESIDUAL, _RESIDUAL_OVER_ROOT, _AT_MOST = 0.02, 4.0, 0.3
 _RIGHT = 5.0  # distance to an exact gradient, in units of the errors of both, that lets the claim stand
 
 
