@@ -1,5 +1,7 @@
 """The examples run, at reduced size, as configurations and as scripts."""
 
+import functools
+import importlib
 import re
 import subprocess
 import sys
@@ -36,3 +38,27 @@ def test_script_prints_an_interval_that_contains_the_exact_value(name, arguments
     exact = float(re.search(r"exact: +g_x = ([-.\d]+)", done.stdout).group(1))
     assert error < 0.6
     assert abs(boundary - exact) <= error + 1e-3  # the exact values' grid
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("phase_sensor_8", ["data.test=6"]),
+        ("phase_sensor_64", ["model.L=13", "sensor.near=[6, 7]", "data.test=3", "train.batch=2", "train.kept=2"]),
+    ],
+)
+def test_sensor_is_trained(name, settings, tmp_path, blank):
+    arguments = ["train", str(EXAMPLES / f"{name}.toml"), "--out", str(tmp_path / "run"), "--workers", "1"]
+    assert main([*arguments, *(a for s in ["train.steps=1", *settings] for a in ("--set", s))]) == 0
+    assert load(tmp_path / "run").sizes["step"] == 2
+
+
+def test_sensor_for_a_chain_of_ones_own_is_trained(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr("sensor_for_your_chain.L", 8)
+    monkeypatch.setattr("sensor_for_your_chain.NEAR", (3, 4))
+    module = importlib.import_module("sensor_for_your_chain")
+    monkeypatch.setattr(module.qt, "train", functools.partial(module.qt.train, processes=1, progress=False))
+    result = module.main(steps=2, test=4)
+    assert result.history.sizes["step"] == 3
+    assert "J_z = 3.0: gapless" in capsys.readouterr().out

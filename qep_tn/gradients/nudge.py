@@ -109,7 +109,7 @@ class Level:
     overlap: the smallest |<free|nudged>|^2. weight: of the response to the nudge in a nudged state.
     message: empty, or why a nudged state has not converged.
     settled: whether the gradient came to rest; if not, no finer manifold helps.
-    last_change: of the gradient, in the last sweep.
+    last_change: of the gradient, in the last sweep; if it did not settle, in all since the one that changed it least.
     curvature: over the couplings, the gradient's bias over beta^order, as two nudges on a coarser manifold tell it.
     reach: how many sites beyond the nudge had room for the response. room: the sum of the bond dimensions there; 0 if
         they could not be larger, or are not what tells two levels apart.

@@ -234,17 +234,19 @@ class WindowedManifold:
             share = float(np.clip(_FAINT * self.strong * norm, _FAINTEST, 1))
             changes.append(float(np.linalg.norm(gradient - previous)) / norm if norm > 0 else 0.0)
             if changes[-1] <= min(changes):
-                quietest = gradient, quotient, np.abs(gradient - previous) if norm > 0 else 0.0
+                quietest, moved = (gradient, quotient), np.abs(gradient - previous) if norm > 0 else 0.0
+            else:
+                moved = np.maximum(moved, np.abs(gradient - quietest[0]))
             if changes[-1] <= max(0.1 * self.rtol, resolution(beta, len(gradient)) / norm if norm > 0 else 0.0):
                 settled = True
                 break
             # degenerate levels, of edge modes say, rotate for ever, and by different angles in the two nudged states:
-            # the sweep that changed least is as near to rest as they come
+            # the sweep that changed least is as near to rest as they come, and off by what comes after
             if len(changes) > _PATIENCE and changes[-1] > 0.5 * changes[-3]:
                 break
         else:
             message = f"the gradient still changed by {min(changes):.1e} in {_CYCLES} sweeps of the nudged states"
-        gradient, quotient, last_change = quietest
+        gradient, quotient = quietest
         free = self._run(room, first, last, 0.0).window
         same = min(abs(overlap(free, run.window)) ** 2 for run in runs[:nudged])
         apart = abs(overlap(runs[0].window, runs[-1].window)) ** 2
@@ -267,7 +269,7 @@ class WindowedManifold:
             message=message,
             settled=settled,
             noise=Noise(_ROUNDING, min(_FAINTEST_TOLD, 0.02 * self.rtol), _UNDETERMINED * self._chain.share**2),
-            last_change=last_change,
+            last_change=moved,
             assemble=lambda: states()[:nudged],
             certify=certify,
             reach=max(lowest - room.first, room.last - highest),
