@@ -3,8 +3,8 @@
 A ring of eight cluster-Ising sites and two sensor qubits, 5000 batches of 10, rate 0.01, from N(0, 1), 200 test points,
 means of the last five tests: with nudge 0.4 and 10 Gaussian shots as published (arXiv:2406.06482), and with exact
 expectation values and beta "auto". `--seeds`, `--steps` and `--rows` choose less of it. Rows go into
-benchmarks/results/phase_sensor.json one by one, and rows that are there are not taken again. Two to three hours for a row of ten
-seeds on two cores.
+benchmarks/results/phase_sensor.json one by one, and rows that are there are not taken again.
+A row of ten seeds takes hours on two cores.
 
 `--transfer` trains on 16 sites and on 64, and asks each sensor about both chains.
 """
