@@ -115,18 +115,21 @@ class Magnitude(Loss):
         return np.sign(expectations[:1])
 
 
-class MeanSquaredError(Loss):
-    """The sum over observables of squared differences between expectation value and target."""
+class _OfTargets(Loss):
+    """A loss that compares expectation values with targets, one for each. Raises ValueError for others."""
 
     def __init__(self, operators: Sequence[Operator], targets: ArrayLike) -> None:
+        kind = type(self).__name__
         self.observables = tuple(operators)
         self.targets = np.asarray(targets, float)
         if self.targets.shape != (len(self.observables),):
-            raise ValueError(
-                f"MeanSquaredError: {len(self.observables)} operators but targets of shape {self.targets.shape}"
-            )
+            raise ValueError(f"{kind}: {len(self.observables)} operators but targets of shape {self.targets.shape}")
         if not np.isfinite(self.targets).all():
-            raise ValueError("MeanSquaredError: targets must be finite")
+            raise ValueError(f"{kind}: targets must be finite")
+
+
+class MeanSquaredError(_OfTargets):
+    """The sum over observables of squared differences between expectation value and target."""
 
     def value(self, expectations: NDArray) -> float:
         """sum_m (<O_m> - target_m)^2."""
@@ -141,16 +144,11 @@ class MeanSquaredError(Loss):
         return np.maximum(np.abs(self.error_signal(expectations)), 2 * sizes(self.observables))
 
 
-class CrossEntropy(Loss):
+class CrossEntropy(_OfTargets):
     """-sum_m target_m log <P_m>, of projectors P_m on outcomes and the probabilities that they should have."""
 
     def __init__(self, operators: Sequence[Operator], targets: ArrayLike) -> None:
-        self.observables = tuple(operators)
-        self.targets = np.asarray(targets, float)
-        if self.targets.shape != (len(self.observables),):
-            raise ValueError(
-                f"CrossEntropy: {len(self.observables)} operators but targets of shape {self.targets.shape}"
-            )
+        super().__init__(operators, targets)
         if not ((self.targets >= 0).all() and abs(self.targets.sum() - 1) <= 1e-6):
             raise ValueError(f"CrossEntropy: targets are {self.targets}; they must be probabilities, which sum to one")
 

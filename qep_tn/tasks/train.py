@@ -177,7 +177,7 @@ def train(
     settled = {name: value for name, value in problem.theta.items() if name not in like.inputs}
     made_with = {
         "task": "train", **model_settings(H, settled), "samples": samples, "outputs": list(outputs),
-        "loss": loss, "train": [n for n in H.parameters if H.belonging_to(n)[problem.trained].any()],
+        "loss": loss, "train": problem.trained_names,
         "optimizer": optimizer, "rate": rate, "batch": batch, "test": test, "test_every": test_every,
         "patience": patience, "penalty": list(penalties), "bounds": {n: list(b) for n, b in (bounds or {}).items()},
         "shots": measured, "beta": beta, "scheme": scheme, "rtol": rtol, "kept": kept, "checked": checked,

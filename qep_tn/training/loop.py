@@ -134,7 +134,7 @@ class Training:
     def __init__(self, problem: Problem, plan: Plan, position: NDArray, in_order: InOrder) -> None:
         self.problem, self.plan, self.position, self._in_order = problem, plan, position, in_order
         self.memory, self.warm = Memory(), WarmStarts(plan.kept)
-        self.table = Table(columns(problem), {"task": "train", "trained": _trained_names(problem)})
+        self.table = Table(columns(problem), {"task": "train", "trained": problem.trained_names})
         self.end: tuple[TrainingEnd, str] | None = None
         self.outputs: NDArray | None = None
         self._shared = Shared(problem)
@@ -224,7 +224,7 @@ class Training:
         penalty: float, scores: Scores | None,
     ) -> dict[str, Any]:  # fmt: skip
         H = self.problem.H
-        names, values, slopes = _trained_names(self.problem), H.unflatten(self.position), H.unflatten(slope)
+        names, values, slopes = self.problem.trained_names, H.unflatten(self.position), H.unflatten(slope)
         deviations = [g.deviation for g in found if np.isfinite(g.deviation)]
         tested = Scores(*[np.nan] * len(Scores._fields)) if scores is None else scores
         return {
@@ -250,7 +250,8 @@ class Training:
 
     def _ended(self, found: Sequence[SampleGradient]) -> tuple[TrainingEnd, str] | None:
         step, patience = self.rows - 1, self.plan.patience
-        if self.rows >= _HOPELESS and (self.table["left_out"][-_HOPELESS:] == self.plan.batch).all():
+        newest = (self.table.row(-n)["left_out"] for n in range(1, _HOPELESS + 1))
+        if self.rows >= _HOPELESS and all(left_out == self.plan.batch for left_out in newest):
             reason = f"no gradient of {_HOPELESS} batches in a row is trustworthy: {found[0].message}"
             return TrainingEnd.UNTRUSTED, f"stopped at step {step}, {reason}"
         if patience is not None and self.plan.test is not None and step % self.plan.test_every == 0:
@@ -262,19 +263,19 @@ class Training:
     def figures(self) -> dict[str, str]:
         """The last row's loss, and the newest accuracy."""
         shown = {"loss": f"{self.table.row(-1)['loss']:.4g}"}
-        tests = self.table["test_loss"]
-        tested = np.flatnonzero(np.isfinite(tests))
-        if not tested.size:
+        rows = (self.table.row(-n) for n in range(1, self.rows + 1))
+        newest = next((row for row in rows if np.isfinite(row["test_loss"])), None) if self.plan.test else None
+        if newest is None:
             return shown
-        accuracy = self.table.row(int(tested[-1]))["accuracy"]
-        return shown | {"test": f"{tests[tested[-1]]:.4g}" if np.isnan(accuracy) else f"{accuracy:.3f} right"}
+        accuracy = newest["accuracy"]
+        return shown | {"test": f"{newest['test_loss']:.4g}" if np.isnan(accuracy) else f"{accuracy:.3f} right"}
 
     def dataset(self) -> xr.Dataset:
         """All rows, the test samples and what the newest test's outputs were."""
         data, test = self.table.dataset(), self.plan.test
         data.attrs |= {
             "outputs": [str(o) for o in self.problem.outputs],
-            **{f"operators_{name}": _operators(self.problem, name) for name in _trained_names(self.problem)},
+            **{f"operators_{name}": _operators(self.problem, name) for name in self.problem.trained_names},
         }
         if test is None or self.outputs is None:
             return data
@@ -290,7 +291,7 @@ class Training:
         ending, message = ("", "") if self.end is None else (self.end[0].name, self.end[1])
         extra: dict[str, Any] = {
             "step": self.rows, "training_position": self.position, "ending": ending, "message": message,
-            _WARM: np.array(self.warm.values),
+            _WARM: self.warm.values,
         }  # fmt: skip
         if self.outputs is not None:
             extra[_OUTPUT] = self.outputs
@@ -305,7 +306,7 @@ class Training:
                 f"more, or another folder with --out"
             )
         self.position = np.asarray(extra["training_position"])
-        self.warm.add(states, list(np.asarray(extra[_WARM])))
+        self.warm.add(states, np.asarray(extra[_WARM]))
         self.outputs = np.asarray(extra[_OUTPUT]) if _OUTPUT in extra else None
         self.end = (TrainingEnd[extra["ending"]], extra["message"]) if extra["ending"] else None
         self.memory = {n.removeprefix(_MEMORY): np.asarray(a) for n, a in extra.items() if n.startswith(_MEMORY)}
@@ -321,7 +322,7 @@ def columns(problem: Problem) -> dict[str, Column]:
     taken = {"start", "seed", "step", "sample", "output", f"{TARGET}0", "test_target", "test_output", *_FIGURES}
     refuse_taken_names(H, taken | {f"{before}_{name}" for name in H.parameters for before in ("gradient", "test")})
     found = {}
-    for name in _trained_names(problem):
+    for name in problem.trained_names:
         coupling = f"{name}_coupling" if isinstance(H.parameters[name], tuple) else ""
         found[name] = Column(f"parameter {name} before the step", "energy", coupling)
         found[f"gradient_{name}"] = Column(f"derivative of the loss by {name}", "energy^-1", coupling)
@@ -334,11 +335,6 @@ def scored(problem: Problem, samples: Samples, answers: Sequence[Answer]) -> tup
     losses = [problem.loss_for(t).value(o) for t, o in zip(samples.targets, outputs, strict=True)]
     right = accuracy(outputs, samples.targets), single_shot_accuracy(outputs, samples.targets)
     return Scores(float(np.mean(losses)), sum(not a.converged for a in answers), *right), outputs
-
-
-def _trained_names(problem: Problem) -> list[str]:
-    values = problem.H.unflatten(problem.trained.astype(float))
-    return [name for name, value in values.items() if np.any(value)]
 
 
 def _operators(problem: Problem, name: str) -> list[str]:

@@ -55,6 +55,11 @@ class Problem:
         """The loss of a sample."""
         return LOSSES[self.loss](self.outputs, target)
 
+    @cached_property
+    def trained_names(self) -> list[str]:
+        """The parameters that move."""
+        return [name for name in self.H.parameters if self.trained[self.H.belonging_to(name)].any()]
+
     @property
     def for_gradients(self) -> Solver:
         """The solver as gradients of one level have it, which tells what their energies are worth."""

@@ -23,21 +23,25 @@ class WarmStarts:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.states: list[GroundState] = []
-        self.values: list[NDArray] = []
+        self.values: NDArray = np.empty((0, 0))  # (states, products)
 
     def nearest(self, coefficients: NDArray) -> int | None:
         """The state that has the lowest energy for these coefficients of the products; None if there is no state."""
         if not self.states:
             return None
-        return int(np.argmin((np.array(self.values) @ coefficients).real))
+        return int(np.argmin((self.values @ coefficients).real))
 
-    def add(self, states: Sequence[GroundState], values: Sequence[NDArray]) -> None:
+    def add(self, states: Sequence[GroundState], values: Sequence[NDArray] | NDArray) -> None:
         """Keep more states. values: of each the expectation values of all products."""
-        oldest = max(0, len(self.states) + len(states) - self.capacity)
-        self.states = [*self.states, *states][oldest:]
-        self.values = [*self.values, *values][oldest:]
+        if not len(states):
+            return
+        both = np.concatenate([self.values, values]) if self.states else np.array(values)
+        oldest = max(0, len(both) - self.capacity)
+        self.states, self.values = [*self.states, *states][oldest:], both[oldest:]
 
     def drop(self, numbers: set[int]) -> None:
         """Forget some."""
+        if not numbers:
+            return
         kept = [n for n in range(len(self.states)) if n not in numbers]
-        self.states, self.values = [self.states[n] for n in kept], [self.values[n] for n in kept]
+        self.states, self.values = [self.states[n] for n in kept], self.values[kept]
