@@ -93,7 +93,7 @@ def test_the_action_is_the_matrix(family, structure, rng):
     matrix, action = dense(H.operator(theta), H.sites), H.action(theta)
     assert action.is_complex == bool(matrix.imag.any())
     apply = built(structure, H, action.is_complex).fill(H.coefficients(theta))
-    action = Action(apply, action.dimension, action.is_complex, 0.0)
+    action = Action(apply, action.dimension, action.is_complex, 0.0, action.norm)
     for state in rng.normal(size=(2, action.dimension)) + 1j * rng.normal(size=(2, action.dimension)):
         np.testing.assert_allclose(action(state), matrix @ state, atol=1e-14 * (1 + np.abs(matrix).sum(axis=1).max()))
 

@@ -56,16 +56,18 @@ def error_of_one_level(H: Hamiltonian, level: Level, rtol: float) -> NDArray:
 
     Of the nudge's bias the weight of the response in the nudged states tells how large it is beside the gradient; large
     components and the mean one share it alike. Of the truncation of MPS nothing does, and it is taken for half of rtol,
-    more than it was at the cutoff where most gradients end. Of exact states the residuals over the gap bound what is
-    missing, and so its share in the difference of expectation values.
+    more than it was at the cutoff where most gradients end. Of exact states the gap tells more: how large the bias is
+    where a weak response belongs to a level that the nudge, of a spectrum of width 2, moves beside the free one; and
+    the residuals over the gap bound what is missing, and so its share in the difference of expectation values.
     """
-    bias = LARGEST_BIAS_OVER_WEIGHT * (level.weight if level.order == 2 else math.sqrt(level.weight))
+    bias = LARGEST_BIAS_OVER_WEIGHT * math.sqrt(level.weight) ** level.order
     mean = float(np.sqrt(np.mean(level.gradient**2))) if level.gradient.size else 0.0
     shared = np.hypot(level.gradient, mean) / math.sqrt(2)
     if level.free.bond_dimensions:
         return (bias + rtol / 2) * shared + _of_one_level(H, level)
-    states = level.nudged if level.order == 2 else (*level.nudged, level.free)
-    missing = sum(math.sqrt(state.energy_variance) for state in states) / (level.free.gap or math.inf)
+    states, gap = level.nudged if level.order == 2 else (*level.nudged, level.free), level.free.gap or math.inf
+    bias = max(bias, (2 * level.beta / gap) ** level.order)
+    missing = sum(math.sqrt(state.energy_variance) for state in states) / gap
     return bias * shared + 2 * missing * sizes(H.couplings) / (level.order * level.beta) + _of_one_level(H, level)
 
 

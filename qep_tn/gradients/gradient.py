@@ -14,6 +14,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -157,9 +158,9 @@ def gradient(
 def silent_gradient(
     H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver | None, rtol: float, beta: float | Literal["auto"],
     scheme: Scheme, start: GroundState | None, certify: Certify = "cheap", shots: int | Shots | None = None,
-    rng: int | np.random.Generator = 0, error: Estimate = "full",
+    rng: int | np.random.Generator = 0, error: Estimate = "full", wanted: NDArray | None = None,
 ) -> Gradient:  # fmt: skip
-    """As `gradient`, without its warning: for whoever warns elsewhere.
+    """As `gradient`, without its warning: for whoever warns elsewhere. wanted: mask over the couplings to measure.
 
     Among nearly degenerate levels a warm start may end between them, where a cold one finds the lowest. So where the
     states speak against the gradient, it is taken again from a cold start, and that one counts if its state lies lower.
@@ -169,7 +170,8 @@ def silent_gradient(
     check_problem(H, theta, loss, solver, start)
     check_settings(solver, rtol, beta, scheme, certify, error, measured=shots is not None)
     if shots is not None:
-        return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, as_shots(shots), generator(rng))
+        experiment = partial(Experiment, H, theta, loss, shots=as_shots(shots), wanted=wanted)
+        return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, error, experiment, generator(rng))
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
     cheap, finer = error == "cheap", solver
     solver = solver.for_one_level(rtol) if cheap else solver
@@ -187,19 +189,19 @@ def silent_gradient(
 
 def _measured(
     H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver, rtol: float, beta: float | Literal["auto"],
-    scheme: Scheme, start: GroundState | None, certify: Certify, shots: Shots, rng: np.random.Generator,
+    scheme: Scheme, start: GroundState | None, certify: Certify, error: Estimate,
+    experiment_with: Callable[..., Experiment], rng: np.random.Generator,
 ) -> Gradient:  # fmt: skip
     """The gradient from shots: with a given nudge by its states alone, else beside a computed one, for its bias."""
-    resolving = solver.resolving(rtol, scheme, len(H.sites), auto=True)  # shots need no more than a weak nudge does
+    # shots need no more than a weak nudge does
+    resolving = solver.resolving(rtol, scheme, len(H.sites), auto=True).for_one_level(rtol)
     if beta == "auto":
-        computed = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify)
-        vector, error, curvature = H.flatten(computed.gradient), H.flatten(computed.error), computed.level.curvature
-        experiment = Experiment(H, theta, loss, resolving, scheme, computed.free, shots).balanced(
-            vector, curvature, rng
-        )
-        return experiment.told(computed, experiment.drawn(rng), experiment.bias(vector) + error)
+        computed = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify, error=error)
+        vector, bars, curvature = H.flatten(computed.gradient), H.flatten(computed.error), computed.level.curvature
+        experiment = experiment_with(resolving, scheme, computed.free).balanced(vector, curvature, rng)
+        return experiment.told(computed, experiment.drawn(rng), experiment.bias(vector) + bars)
     free = resolving.ground_state(H, theta, start=start)
-    experiment = Experiment(H, theta, loss, resolving, scheme, free, shots, float(beta))
+    experiment = experiment_with(resolving, scheme, free, beta=float(beta))
     drawn, zero = experiment.drawn(rng), np.zeros(len(H.couplings))
     values = expectations(free.state, loss.observables)
     states = _result(drawn.nudge, loss, rtol, zero, zero, drawn.level, values, 1)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from qep_tn.gradients.nudge import Level, Nudge, difference_quotient, exact_leve
 from qep_tn.gradients.trust import SAME_BRANCH, verdict
 from qep_tn.gradients.whole_chain import residual_of, with_lowest_states
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.circuits import circuits
 from qep_tn.measurement.estimates import Estimate, measure
 from qep_tn.measurement.shots import Shots
@@ -72,7 +74,10 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A free state, its nudge and how both are measured: solved once, and drawn as often as one likes."""
+    """A free state, its nudge and how both are measured: solved once, and drawn as often as one likes.
+
+    wanted: mask over the couplings, those that are measured, all if None; what is not has a gradient of zero.
+    """
 
     H: Hamiltonian
     theta: Theta
@@ -82,12 +87,13 @@ class Experiment:
     free: GroundState
     shots: Shots
     beta: float = 0.0
+    wanted: NDArray | None = None
     _levels: dict[bytes, Level] = field(default_factory=dict, repr=False)  # by error signal: a linear loss has one
     _solved: list[int] = field(default_factory=list, repr=False)  # nudged states, level by level, at any beta
 
     def drawn(self, rng: np.random.Generator) -> Drawn:
         """All shots of the free phase, the nudge that follows from them, and all shots of the nudged phase."""
-        sites, couplings = self.H.sites, self.H.couplings
+        sites, couplings = self.H.sites, self.couplings
         outputs = measure(self.free.state, sites, self.loss.observables, self.shots, rng, correlated=True)
         nudge = self.nudge(outputs.values)
         value = float(self.loss.value(outputs.values))
@@ -97,7 +103,7 @@ class Experiment:
         level = self.level(nudge)
         if level.order == 0:
             unknown = replace(nudge, signal=np.sqrt((spread**2).sum(axis=0)))
-            noise = np.full(len(couplings), unknown.strength / nudge.energy_scale)
+            noise = np.where(self.mask, unknown.strength / nudge.energy_scale, 0.0)
             return Drawn(value, _value_error(self.loss, outputs), level.gradient, noise, nudge, level)
         states = level.nudged if level.order == 2 else (*level.nudged, self.free)
         phases = [measure(state.state, sites, couplings, self.shots, rng) for state in states]
@@ -107,9 +113,19 @@ class Experiment:
         of_phases = sum(phase.variances for phase in phases) / (level.order * beta) ** 2
         share = float((spread**2).sum() / (nudge.signal**2).sum())
         known = np.maximum(gradient**2 - of_phases, 0)  # of the component squared, what is not noise
-        return Drawn(
-            value, _value_error(self.loss, outputs), gradient, np.sqrt(of_phases + share * known), nudge, level
-        )
+        slope, noise = np.zeros((2, len(self.mask)))
+        slope[self.mask], noise[self.mask] = gradient, np.sqrt(of_phases + share * known)
+        return Drawn(value, _value_error(self.loss, outputs), slope, noise, nudge, level)
+
+    @property
+    def mask(self) -> NDArray:
+        """Over the couplings, those that are measured."""
+        return np.ones(len(self.H.couplings), bool) if self.wanted is None else self.wanted
+
+    @property
+    def couplings(self) -> tuple[Operator, ...]:
+        """Those that are measured."""
+        return tuple(compress(self.H.couplings, self.mask))
 
     def nudge(self, values: NDArray) -> Nudge:
         """The nudge whose error signal is that of these expectation values."""
@@ -160,9 +176,9 @@ class Experiment:
         else:
             curvature = curvature * nudge.strength ** (order + 1)
         pilot = replace(self.shots, count=max(self.shots.count, _PILOT))
-        variances = measure(self.free.state, self.H.sites, self.H.couplings, pilot, rng).variances
+        variances = measure(self.free.state, self.H.sites, self.couplings, pilot, rng).variances
         noise = 2 * float(variances.sum()) * pilot.count / self.shots.count / order**2
-        bias = max(float((curvature**2).sum()), 1e-300)
+        bias = max(float((curvature[self.mask] ** 2).sum()), 1e-300)
         best = (noise / (order * bias)) ** (1 / (2 * order + 2))
         balanced = replace(self, beta=min(best, _STRONGEST * scale), _levels={})
         while balanced.level(nudge).overlap < SAME_BRANCH:
@@ -172,7 +188,7 @@ class Experiment:
     def bias(self, gradient: NDArray) -> NDArray:
         """Of each component, by the nudged states' exact expectation values beside a computed gradient."""
         nudge = self.exact_nudge
-        return np.abs(nudge.strength * self.level(nudge).gradient - gradient)
+        return np.where(self.mask, np.abs(nudge.strength * self.level(nudge).gradient - gradient), 0.0)
 
     def told(self, states: Any, drawn: Drawn, bias: NDArray | None) -> Any:
         """A `Gradient` of these states with what was measured in them; bias: over the couplings, if it is known."""
@@ -204,7 +220,7 @@ class Experiment:
 
     def record(self, drawn: Drawn, bias: NDArray | None) -> Measured:
         """What the shots were."""
-        operators = self.loss.observables, self.H.couplings
+        operators = self.loss.observables, self.couplings
         if self.shots.kind == "gaussian":
             numbers = len(operators[0]), len(operators[1])
             grouping = f"{numbers[0]} observables and {numbers[1]} couplings, each with Gaussian noise of its own"

@@ -31,12 +31,14 @@ class Action:
     """What H(theta) does to vectors, its constant apart.
 
     apply: H - constant, on float64 vectors of `dimension` entries, twice as many where H is complex.
+    norm: of H - constant, or more: its products' norms added up.
     """
 
     apply: Map
     dimension: int
     is_complex: bool
     constant: float
+    norm: float
 
     def __call__(self, vector: NDArray) -> NDArray:
         """H - constant applied to a state."""

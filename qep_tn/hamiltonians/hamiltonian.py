@@ -239,8 +239,9 @@ class Hamiltonian:
             )
         identity = np.array([not product for product in self.products], bool)
         constant = float(coefficients[identity].real.sum())
-        apply = self._structures[is_complex].fill(np.where(identity, 0, coefficients))
-        return Action(apply, math.prod(site.dimension for site in self.sites), is_complex, constant)
+        coefficients = np.where(identity, 0, coefficients)
+        apply, norm = self._structures[is_complex].fill(coefficients), float(np.abs(coefficients) @ self.product_norms)
+        return Action(apply, math.prod(site.dimension for site in self.sites), is_complex, constant, norm)
 
     def to_sparse(self, theta: Theta) -> sparse.csr_array:
         """H(theta) as a sparse matrix, site 0 the most significant. Real where H is real."""

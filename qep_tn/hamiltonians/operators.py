@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Number as Scalar
 from typing import Any
 
@@ -176,6 +176,7 @@ def Destroy(site: int) -> Operator:  # noqa: N802
     return local("Destroy", site)
 
 
+@lru_cache(maxsize=256)  # of a loss's observables every gradient asks
 def is_hermitian(operator: Operator, sites: Sites, tolerance: float = 1e-12) -> bool:
     """Whether the operator equals its adjoint.
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from typing import Any, Generic, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 from tqdm import tqdm
 
 Argument = TypeVar("Argument")
@@ -77,8 +77,9 @@ def in_order(
 
 
 def _here(function: Callable[[Argument], Result], arguments: Sequence[Argument]) -> Iterator[Result]:
+    libraries = ThreadpoolController()  # to find them takes milliseconds
     for argument in arguments:
-        with threadpool_limits(1):  # not while it waits for the caller, who may not come back
+        with libraries.limit(limits=1):  # not while it waits for the caller, who may not come back
             result = function(argument)
         yield result
 

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, cg, eigsh
 from qep_tn.hamiltonians.action import Action
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product
-from qep_tn.solvers.lanczos import Eigenpair, lowest_eigenpair, lowest_level
+from qep_tn.solvers.lanczos import GAP_KNOWN_TO, Eigenpair, lowest_eigenpair, lowest_level
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState, State
 from qep_tn.states.state_vector import StateVector
@@ -24,7 +24,8 @@ _DENSE_DIMENSION = 64  # below it the full spectrum is faster
 _DENSE_AT_NEED = 4096  # up to which the full spectrum takes less than a minute
 _ROOM = 2**25, 32  # most numbers in a Lanczos basis, 256 MB, but as many vectors in any case
 _STEPS = 600  # of a search; chains of 10 to 18 qubits take 80 to 200, down to gaps of 1e-7 of the norm
-_TOLERANCE_OVER_RTOL = 1e-5  # of a residual over the norm: 5e-4 of rtol over a gap of 1/50 of it
+_TOLERANCE_OVER_RTOL = 0.01  # components of a gradient add up, and the response may be weak for its gap
+_RESIDUAL_OVER_NORM = 5e-4  # of the tolerance, in any state: 5e-4 of rtol over a gap of 1/100 of the norm
 _SAME_LEVEL = 1e-10  # of the norm: energies that differ by less are one level
 
 
@@ -33,7 +34,8 @@ class ExactDiagonalization(Solver):
     """Exact ground states of up to 20 qubits (dimension 2^20), by Lanczos iteration.
 
     seed: of the random start vectors.
-    tolerance: residual of a state over the norm of H; 0 is what rounding leaves. With one the gap is known to a tenth.
+    tolerance: what residuals may leave undetermined of the response to a nudge, relative; 0 is what rounding leaves.
+        With one the gap is known to a tenth.
     """
 
     seed: int = 0
@@ -65,7 +67,7 @@ class ExactDiagonalization(Solver):
             starts.insert(0, action.floats(start.state.vector))
         room = _room(size)
         for vector in starts:
-            pair = lowest_eigenpair(action, vector, _STEPS, room, self.tolerance)
+            pair = lowest_eigenpair(action, vector, _STEPS, room, self._residual(action))
             if not pair.converged:
                 break
             ground = pair.energy if self.tolerance > 0 else -np.inf
@@ -77,7 +79,7 @@ class ExactDiagonalization(Solver):
         return _nearly_degenerate(H, action, starts[-1])
 
     def for_one_level(self, rtol: float) -> Self:
-        """With states whose error is beside the response to the nudge, a hundredth of the gap, what rtol allows."""
+        """With states whose error is beside the response to the nudge what rtol allows."""
         return self if self.tolerance else replace(self, tolerance=_TOLERANCE_OVER_RTOL * rtol)
 
     def nudged_states(
@@ -85,20 +87,27 @@ class ExactDiagonalization(Solver):
     ) -> list[GroundState]:
         """As `ground_state` for each, but without their gaps where the free one's is large enough.
 
-        A nudge of norm s moves no level by more than s (Weyl), so a level of energy below E_0 + gap - s is the lowest.
-        Each search begins from the polynomial in the strength that goes through all states at hand.
+        A nudge moves no level down by more than its own lowest eigenvalue (Weyl), so a nudged level that lies below
+        what this leaves of the free gap is the lowest. Each search begins from the polynomial in the strength that goes
+        through all states at hand.
         """
-        states, known, gap = [], {0.0: free.state}, free.gap or 0.0
-        unperturbed, room = H.coefficients(at(0.0)), _room(2 * math.prod(site.dimension for site in H.sites))
+        states, known, room = [], {0.0: free.state}, _room(2 * math.prod(site.dimension for site in H.sites))
+        second = free.energy + (1 - (GAP_KNOWN_TO if self.tolerance else 0)) * (free.gap or 0.0)
+        nudge = (H.coefficients(at(strengths[0])) - H.coefficients(at(0.0))) / strengths[0]
+        lowest, highest = _spectrum_between(H, nudge)
         for strength in strengths:
             theta = at(strength)
-            norm = float(np.abs(H.coefficients(theta) - unperturbed) @ H.product_norms)
-            state = _followed(H, H.action(theta), strength, known, room, self.tolerance) if 2 * norm < gap else None
-            if state is None or state.energy >= free.energy + gap - norm:
-                state = self.ground_state(H, theta, start=free)
+            action = H.action(theta)
+            residual = min(self._residual(action), self.tolerance * abs(strength) * (free.gap or 0.0))
+            state = _followed(H, action, strength, known, room, residual)
+            if state is None or state.energy >= second + min(strength * lowest, strength * highest):
+                state = self.ground_state(H, theta, start=state or free)
             known[strength] = state.state
             states.append(state)
         return states
+
+    def _residual(self, action: Action) -> float:
+        return _RESIDUAL_OVER_NORM * self.tolerance * action.norm
 
     def excited_state(
         self, H: Hamiltonian, theta: Theta, below: Sequence[GroundState], start: GroundState | None = None
@@ -175,7 +184,7 @@ def _state(H: Hamiltonian, action: Action, pair: Eigenpair, gap: float | None) -
 
 
 def _followed(
-    H: Hamiltonian, action: Action, strength: float, known: dict[float, State], room: NDArray, tolerance: float
+    H: Hamiltonian, action: Action, strength: float, known: dict[float, State], room: NDArray, residual: float
 ) -> GroundState | None:
     """The lowest eigenstate in reach of the polynomial through known states, if it converges."""
     vectors = {x: state.vector for x, state in known.items() if isinstance(state, StateVector)}
@@ -188,8 +197,25 @@ def _followed(
         weight = math.prod((strength - y) / (x - y) for y in near if y != x)
         start = start + weight * phase * vectors[x]
     vector = action.floats(start)
-    pair = lowest_eigenpair(action, vector, _STEPS, room.reshape(-1, vector.size), tolerance)
+    pair = lowest_eigenpair(action, vector, _STEPS, room.reshape(-1, vector.size), residual)
     return _state(H, action, pair, None) if pair.converged else None
+
+
+def _spectrum_between(H: Hamiltonian, coefficients: NDArray) -> tuple[float, float]:
+    """Bounds of the spectrum of these combined products of H: its ends where they act on a few sites, else the norm."""
+    terms = [(dict(product), c) for product, c in zip(H.products, coefficients, strict=True) if c != 0]
+    support = sorted({j for factors, _ in terms for j in factors})
+    if math.prod(H.sites[j].dimension for j in support) > _DENSE_DIMENSION:
+        norm = float(np.abs(coefficients) @ H.product_norms)
+        return -norm, norm
+    matrix: NDArray = np.zeros(())
+    for factors, c in terms:
+        term: NDArray = np.array(c)
+        for j in support:
+            term = np.kron(term, H.sites[j].matrix(factors.get(j, ())))
+        matrix = matrix + term
+    energies = np.linalg.eigvalsh(matrix)
+    return float(energies[0]), float(energies[-1])
 
 
 def _nearly_degenerate(H: Hamiltonian, action: Action, start: NDArray) -> GroundState:

@@ -21,7 +21,7 @@ _BY_NUMBER = 2  # LAPACK's range "I": eigenvalues from one number to another
 _BETWEEN_CHECKS = 4  # steps; the lowest eigenvalue of the tridiagonal matrix costs about as much as one
 _ROUNDING = 4 * _EPS  # of the matrix's norm: residual that the iteration reaches
 _SETTLED = 1e-13  # of the matrix's norm: change of a level between checks that ends the search for its energy
-_TENTH = 0.1  # of a gap: residual that leaves it known to so much, for an eigenvalue is that near
+GAP_KNOWN_TO = 0.1  # of itself: such a residual leaves it an upper bound, for an eigenvalue is that near
 _EIGENVECTOR = 1e-6  # of the matrix's norm: residual of a level that has settled
 
 
@@ -42,21 +42,22 @@ def lowest_eigenpair(action: Action, start: NDArray, steps: int, room: NDArray, 
     """The lowest eigenpair in reach of a start, converged or as good as some steps make it.
 
     room: for Lanczos vectors, (number, size), two or more; when it is full, the iteration begins again from the best
-        vector. tolerance: residual over the matrix's norm that is small enough; what rounding leaves is in any case.
+        vector. tolerance: residual that is small enough; what rounding leaves is in any case.
     """
-    pair, enough = _eigenpair(action, start), max(tolerance, _EPS)
+    pair, enough = _eigenpair(action, start), tolerance
     while steps > 0 and pair.residual > 0:
         basis = room[: steps + 1]
         run = _Run(action, pair.vector, pair.vector, basis)
         residual, weights = np.inf, np.ones(1)
-        while run.steps < len(basis) - 1 and residual > enough * run.norm:
+        while run.steps < len(basis) - 1 and residual > enough:
             run.advance(min(_BETWEEN_CHECKS, len(basis) - 1 - run.steps))
             _, weights, residual = run.lowest()
+            enough = max(tolerance, _EPS * run.norm)
         steps -= run.steps
         previous, pair = pair, _eigenpair(action, weights @ basis[: len(weights)], run.norm)
-        if residual <= enough * run.norm and pair.residual <= max(2 * tolerance, _ROUNDING) * run.norm:
+        if residual <= enough and pair.residual <= max(2 * tolerance, _ROUNDING * run.norm):
             return pair._replace(converged=True)
-        if residual <= enough * run.norm and pair.residual > 0.5 * previous.residual:  # rounding is reached
+        if residual <= enough and pair.residual > 0.5 * previous.residual:  # rounding is reached
             return min(pair, previous, key=lambda p: p.residual)._replace(converged=True)
     return pair._replace(converged=pair.residual == 0)
 
@@ -73,7 +74,7 @@ def lowest_level(
         run.advance(_BETWEEN_CHECKS)
         previous, (energy, _, residual) = energy, run.lowest()
         settled = residual <= _EIGENVECTOR * run.norm and previous - energy <= _SETTLED * run.norm
-        near = np.isfinite(ground) and residual <= _TENTH * (energy - ground)
+        near = np.isfinite(ground) and residual <= GAP_KNOWN_TO * (energy - ground)
         if settled or near or run.exhausted:
             return energy, True
     return energy, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
@@ -15,6 +15,7 @@ from qep_tn.hamiltonians.operators import Operator, Product
 from qep_tn.hamiltonians.sites import Sites
 
 _LARGEST_MATRIX = 64  # dimension of a reduced matrix; of larger products each is applied to the state by itself
+_SHARED_MATRIX = 16  # up to which products on different sites share one: its cost is that of the transposition
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,25 +114,32 @@ class _Group(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _groups(sites: Sites, products: tuple[Product, ...]) -> list[_Group]:
-    """Products by their sites; smaller ones join a larger one that covers them."""
-    gathered: dict[tuple[int, ...], list[int]] = {}
+    """Products by their sites; they share a group as long as it is small."""
+
+    def dimension(support: Iterable[int]) -> int:
+        return math.prod(sites[j].dimension for j in support)
+
+    gathered: dict[frozenset[int], list[int]] = {}
     large = []
-    for k in sorted(range(len(products)), key=lambda k: -len(products[k])):
-        support = tuple(site for site, _ in products[k])
-        if math.prod(sites[j].dimension for j in support) > _LARGEST_MATRIX:
+    for k in sorted(range(len(products)), key=lambda k: (-len(products[k]), products[k])):
+        support = frozenset(site for site, _ in products[k])
+        if dimension(support) > _LARGEST_MATRIX:
             large.append(k)
             continue
-        home = support if support in gathered else next((s for s in gathered if set(support) <= set(s)), support)
-        gathered.setdefault(home, []).append(k)
+        joined = {s: s | support for s in gathered}
+        fitting = [s for s, both in joined.items() if both == s or dimension(both) <= _SHARED_MATRIX]
+        home = min(fitting, key=lambda s: len(joined[s]) - len(s), default=support)
+        gathered[home | support] = [*gathered.pop(home, []), k]
     groups = [_Group(large, 0, (), None)] if large else []
-    for support, members in gathered.items():
+    for joint, members in gathered.items():
+        ordered = sorted(joint)
         matrices = []
         for k in members:
             factors = dict(products[k])
             matrix: NDArray = np.eye(1)
-            for j in support:
+            for j in ordered:
                 matrix = np.kron(matrix, sites[j].matrix(factors.get(j, ())))
             matrices.append(matrix.reshape(-1))
-        order = (*support, *(j for j in range(len(sites)) if j not in support))
-        groups.append(_Group(members, len(support), order, np.array(matrices)))
+        order = (*ordered, *(j for j in range(len(sites)) if j not in joint))
+        groups.append(_Group(members, len(ordered), order, np.array(matrices)))
     return groups

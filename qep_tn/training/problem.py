@@ -147,7 +147,7 @@ def _gradient(problem: Problem, work: SampleWork, start: GroundState | None, col
     return silent_gradient(
         problem.H, work.theta, problem.loss_for(work.target), problem.solver.on_one_thread(), problem.rtol, work.beta,
         problem.scheme, start, shots=problem.shots, rng=np.random.default_rng(work.seed),
-        error="full" if cold else "cheap",
+        error="full" if cold else "cheap", wanted=problem.trained,
     )  # fmt: skip
 
 
