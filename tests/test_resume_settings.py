@@ -213,6 +213,7 @@ CHANGED = {
         ({"patience": 3}, "patience"),
         ({"penalty": qt.SoftBound("coupling", 0.1, 0.1)}, "penalty"),
         ({"bounds": {"sensor": (-2, 1)}}, "bounds"),
+        ({"clip": 0.5}, "clip"),
         ({"shots": 10}, "shots"),
         ({"kept": 3}, "kept"),
         ({"checked": 0.5}, "checked"),

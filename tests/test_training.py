@@ -10,7 +10,7 @@ import qep_tn as qt
 from qep_tn import X, Y, Z
 from qep_tn.models import phase_sensor, sensor_sites
 from qep_tn.runs.executors import Shared
-from qep_tn.runs.folder import RunFolder
+from qep_tn.runs.folder import RunFolder, load
 from qep_tn.training.problem import Problem, SampleWork, sample_gradient
 from qep_tn.training.samples import Samples, Simplex
 from qep_tn.training.scores import confusion
@@ -399,6 +399,7 @@ def test_finished_training_goes_on(tmp_path):
         ({"penalty": qt.SoftBound("couplings", 0.1, 0.1)}, "penalty has 'couplings'"),
         ({"batch": 0}, "batch is 0"),
         ({"checked": 1.5}, "checked is 1.5"),
+        ({"clip": 0.0}, "clip is 0.0"),
         ({"loss": "hinge"}, "loss is 'hinge'"),
         ({"train": ["sensors"]}, "train has 'sensors'"),
     ],
@@ -451,6 +452,34 @@ def test_command_trains_plots_and_goes_on(tmp_path):
     longer = command(tmp_path, "--resume", "--set", "train.steps=3", "--workers", "1")
     assert longer.returncode == 0, longer.stderr
     assert "3 steps made" in longer.stdout
+
+
+def test_command_begins_with_what_a_shorter_chain_was_taught(tmp_path):
+    """Of two seeds the better one; refused where the sensor is another."""
+    two = command(tmp_path, "--set", "train.seeds=2", "--workers", "1")
+    assert two.returncode == 0, two.stderr
+    taught = load(tmp_path / "run")
+    config = CONFIG.replace("L = 4", "L = 6").replace("[train]", f'[train]\nbegin_with = "{tmp_path / "run"}"')
+    (tmp_path / "longer").mkdir()
+    done = command(tmp_path / "longer", "--workers", "1", config=config)
+    assert done.returncode == 0, done.stderr
+    history = load(tmp_path / "longer" / "run")
+    best = taught.isel(seed=int(taught.attrs["best_seed"]))
+    for name in ("sensor", "coupling"):
+        assert np.array_equal(history[name].values[0], best[name].values[-1])
+    (tmp_path / "other").mkdir()
+    failed = command(tmp_path / "other", config=config.replace("near = [0, 1]", "near = [0, 1]\ncouplings = 'Z'"))
+    assert failed.returncode == 2
+    assert "[train] begin_with: coupling of" in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1
+
+
+def test_clipped_gradients_count_for_no_more_than_the_bound():
+    free, clipped = (trained(steps=1, clip=c, optimizer="plain").history for c in (None, 1e-3))
+    assert not free["clipped"].any()
+    assert clipped["clipped"].values.tolist() == [3, 3]
+    assert clipped["gradient_norm"].max() <= 1e-3 * (1 + 1e-12)
+    assert free["gradient_norm"].min() > 1e-2
 
 
 @pytest.mark.parametrize(

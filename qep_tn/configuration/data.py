@@ -129,7 +129,8 @@ def _phase_labels(config: Config, H: Hamiltonian) -> PhaseLabels:
 def training_settings(config: Config) -> dict[str, Any]:
     """The settings of [train], as `qep_tn.train` takes them."""
     section = config.train
-    settings = section.model_dump(exclude={"outputs", "soft_bounds", "rate", "beta", "shots", "shot_noise"})
+    elsewhere = {"outputs", "soft_bounds", "rate", "beta", "shots", "shot_noise", "begin_with", "spread"}
+    settings = section.model_dump(exclude=elsewhere)
     trained = section.train
     if trained is None and config.sensor is not None:
         trained = ["sensor", "coupling"]
@@ -139,6 +140,7 @@ def training_settings(config: Config) -> dict[str, Any]:
         "rate": _schedule(section.rate),
         "beta": _schedule(section.beta),
         "penalty": [SoftBound(name, bound, slope) for name, (bound, slope) in section.soft_bounds.items()],
+        "spread": (0.0 if section.begin_with else 1.0) if section.spread is None else section.spread,
         "seed": config.solver.seed,
     }
 

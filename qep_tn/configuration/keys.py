@@ -184,8 +184,12 @@ class TrainSection(Section):
     bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
         default={}, description="a table of a lowest and a highest value, such as { coupling = [-1.0, 1.0] }"
     )
+    clip: PositiveFloat | None = Field(default=None, description="a largest norm of a sample's gradient, positive")
+    begin_with: str | None = Field(default=None, description="the folder of a training that has ended")
     seeds: int = Field(default=1, ge=1, le=10_000, description="a whole number, 1 to 10000")
-    spread: float = Field(default=1.0, ge=0, description="a width, in units of energy, 0 or more")
+    spread: float | None = Field(
+        default=None, ge=0, description="a width, in units of energy, 0 or more; 1 if left out, 0 with begin_with"
+    )
     kept: int = Field(default=64, ge=0, description="a number of ground states, 0 or more")
     checked: float = Field(default=0.02, ge=0, le=1, description="a share of the samples, 0 to 1")
     rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")

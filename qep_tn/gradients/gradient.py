@@ -140,7 +140,8 @@ def gradient(
         the first excited state and an independent start, or by exact diagonalization where that is no effort.
     error: "full", from two levels of accuracy that are compared; "cheap", from the finer one alone, for many gradients
         whose noise averages out: then it is the accuracy that the settings are made for, and the bias that the weight
-        of the response tells. Solvers of whole chains, `TenpyDMRG` and `QuimbDMRG`, have the full one in any case.
+        of the response tells, and two levels after all where it is far above rtol. Solvers of whole chains, `TenpyDMRG`
+        and `QuimbDMRG`, have the full one in any case.
     shots: measure instead of compute: shots of every circuit in the free and in each nudged state. The error signal
         follows from measured values. `Shots` has Gaussian noise and readout errors. beta="auto" is then the nudge whose
         bias and shot noise are least together; with a given one, nothing but the states themselves is computed.
@@ -150,6 +151,9 @@ def gradient(
     Raises ValueError for input that does not fit together.
     """
     result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify, shots, rng, error)
+    if error == "cheap" and shots is None and beta == "auto" and result.relative_error > _ONE_LEVEL_TELLS * rtol:
+        full = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, result.free, certify)
+        result = replace(full, ground_states=full.ground_states + result.ground_states)
     if result.status.concerns_branches:
         warnings.warn(result.message, DegenerateGroundStateWarning, stacklevel=2)
     return result
@@ -173,12 +177,9 @@ def silent_gradient(
         experiment = partial(Experiment, H, theta, loss, shots=as_shots(shots), wanted=wanted)
         return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, error, experiment, generator(rng))
     solver = solver.resolving(rtol, scheme, len(H.sites), auto=beta == "auto")
-    cheap, finer = error == "cheap", solver
+    cheap = error == "cheap"
     solver = solver.for_one_level(rtol) if cheap else solver
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start, cheap)
-    if cheap and beta == "auto" and result.relative_error > _ONE_LEVEL_TELLS * rtol:
-        full = silent_gradient(H, theta, loss, finer, rtol, beta, scheme, result.free, certify)
-        return replace(full, ground_states=full.ground_states + result.ground_states)
     if start is not None and beta == "auto" and result.status.concerns_states:
         cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None, cheap)
         resolved = max(solver.energy_error, SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())

@@ -110,6 +110,7 @@ def train(
     patience: int | None = None,
     penalty: SoftBound | Sequence[SoftBound] = (),
     bounds: Bounds | None = None,
+    clip: float | None = None,
     shots: int | Shots | None = None,
     beta: float | Decay | Literal["auto"] = "auto",
     scheme: Scheme = "symmetric",
@@ -138,6 +139,8 @@ def train(
     test, test_every, patience: samples to test with, every so many steps and at the end; and after how many tests in a
         row without a lower loss it stops; never if None.
     penalty, bounds: soft bounds, and the lowest and highest value of parameters by name.
+    clip: largest norm of a sample's gradient, over what is trained; longer ones, as of a state with another close
+        above it, count as if they were that long.
     shots: None for exact expectation values; otherwise as in `qep_tn.gradient`. Tests are exact in any case.
     beta, scheme, solver, rtol: as in `qep_tn.gradient`. With beta "auto" a gradient that is not trustworthy does not
         count; one that is given, or a `qep_tn.Decay`, is the rule of the training, finite as it is.
@@ -150,7 +153,7 @@ def train(
 
     Raises ValueError for settings that do not make sense, before anything is computed.
     """
-    _check(optimizer, rate, batch, steps, test_every, patience, kept, checked, seeds, spread)
+    _check(optimizer, rate, batch, steps, test_every, patience, kept, checked, seeds, spread, clip)
     if not (isinstance(samples, Samples) or callable(samples)):
         raise ValueError(f"samples is a {type(samples).__name__}; give qt.Samples, or a function that draws them")
     like = samples if isinstance(samples, Samples) else drawn(samples, np.random.default_rng([seed, 0, 0]), batch)
@@ -173,6 +176,7 @@ def train(
         samples=samples, like=like, update=UPDATES[optimizer], rate=rate, beta=beta, batch=batch, steps=steps,
         test=test, test_every=test_every, patience=patience, penalties=penalties,
         region=Region.around(H, position, problem.trained, bounds, ()), kept=kept, checked=checked, seed=seed,
+        clip=np.inf if clip is None else clip,
     )  # fmt: skip
     settled = {name: value for name, value in problem.theta.items() if name not in like.inputs}
     made_with = {
@@ -181,7 +185,7 @@ def train(
         "optimizer": optimizer, "rate": rate, "batch": batch, "test": test, "test_every": test_every,
         "patience": patience, "penalty": list(penalties), "bounds": {n: list(b) for n, b in (bounds or {}).items()},
         "shots": measured, "beta": beta, "scheme": scheme, "rtol": rtol, "kept": kept, "checked": checked,
-        "seeds": seeds, "spread": spread, "seed": seed, **solver_settings(problem.solver),
+        "clip": clip, "seeds": seeds, "spread": spread, "seed": seed, **solver_settings(problem.solver),
     }  # fmt: skip
     parts = [
         _Seed(problem, replace(plan, seed=seed + n), _start(plan, problem, position, spread, seed + n), made_with)
@@ -261,7 +265,7 @@ def _together(taken: Sequence[Trained]) -> Trained:
     """Several trainings as one, with the best one's end."""
     if len(taken) == 1:
         return taken[0]
-    lowest = [_last_loss(each.history) for each in taken]
+    lowest = [last_loss(each.history) for each in taken]
     best = int(np.nanargmin(lowest))
     return replace(
         taken[best], history=side_by_side([each.history for each in taken], "seed"), best=best,
@@ -269,7 +273,8 @@ def _together(taken: Sequence[Trained]) -> Trained:
     )  # fmt: skip
 
 
-def _last_loss(history: xr.Dataset) -> float:
+def last_loss(history: xr.Dataset) -> float:
+    """Of the newest test, or of the last batch where there was none."""
     tested = history["test_loss"].values
     losses = tested if np.isfinite(tested).any() else history["loss"].values
     return float(losses[np.isfinite(losses)][-1])
@@ -336,7 +341,7 @@ def _check_samples(problem: Problem, samples: Samples, what: str) -> None:
 
 def _check(
     optimizer: str, rate: float | Decay, batch: int, steps: int, test_every: int, patience: int | None, kept: int,
-    checked: float, seeds: int, spread: float,
+    checked: float, seeds: int, spread: float, clip: float | None,
 ) -> None:  # fmt: skip
     if optimizer not in _OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}; for random batches it must be one of {', '.join(_OPTIMIZERS)}")
@@ -355,6 +360,8 @@ def _check(
         raise ValueError(f"patience is {patience}; it must be 1 or more, or None")
     if not (isinstance(checked, Real) and 0 <= checked <= 1):
         raise ValueError(f"checked is {checked!r}; it is a share of the samples, 0 to 1")
+    if clip is not None and not (isinstance(clip, Real) and 0 < clip < np.inf):
+        raise ValueError(f"clip is {clip!r}; it must be positive and finite, or None")
     if not 0 <= spread < np.inf:
         raise ValueError(f"spread is {spread}; it must not be negative")
 

@@ -60,6 +60,7 @@ _FIGURES = {
     "gradient_norm": Column("norm of the loss gradient over the trained parameters", "energy^-1"),
     "relative_error": Column("largest estimated relative error of a sample's gradient", "1"),
     "left_out": Column("samples whose gradient is not trustworthy, and does not count", "1"),
+    "clipped": Column("samples whose gradient is longer than counts", "1"),
     "warm": Column("samples whose ground state was searched from one that was kept", "1"),
     "checked": Column("samples that were also searched cold", "1"),
     "lower": Column("samples where the cold search found a lower state", "1"),
@@ -108,6 +109,7 @@ class Plan:
     kept: int
     checked: float
     seed: int
+    clip: float = np.inf
 
     def batch_of(self, step: int) -> Samples:
         """The samples of a step: drawn, or the next ones of all in random order, each once in an epoch."""
@@ -162,13 +164,17 @@ class Training:
         batch = self.plan.batch_of(step)
         found, starts = self._gradients(batch, step)
         counted = [g for g in found if g.trustworthy or self.plan.beta != "auto"]
-        mean = np.mean([g.slope for g in counted], axis=0) if counted else np.zeros(len(H.couplings))
+        slopes = np.array([g.slope for g in counted]).reshape(-1, len(H.couplings)) * self.problem.trained
+        lengths = np.linalg.norm(slopes, axis=1)
+        shortened = slopes * (np.minimum(1, self.plan.clip / np.maximum(lengths, 1e-300)))[:, None]
+        mean = shortened.mean(axis=0) if counted else np.zeros(len(H.couplings))
         bounds = [penalty.value_and_slope(H, self.position) for penalty in self.plan.penalties]
         slope = np.where(self.problem.trained, mean + sum(s for _, s in bounds), 0.0)
         scores, outputs = self._tested(step)
         rate = value_at(self.plan.rate, step)
         row = self._row(found, counted, batch, slope, float(sum(value for value, _ in bounds)), scores) | {
             "rate": rate, "warm": sum(start is not None for start in starts),
+            "clipped": int((lengths > self.plan.clip).sum()),
         }  # fmt: skip
         there, memory = self._moved(slope, rate) if counted else (self.position, self.memory)
         with interrupts_deferred():  # a step counts whole, or not at all

@@ -116,7 +116,7 @@ def sample_gradient(work: SampleWork) -> SampleGradient:
     g = _gradient(problem, work, work.start)
     lower, deviation, solves = False, np.nan, g.ground_states
     if work.checked and work.start is not None:
-        cold = _gradient(problem, work, None, cold=True)
+        cold = _gradient(problem, work, None)
         solves += cold.ground_states
         scale = float(np.abs(problem.H.coefficients(work.theta)).sum())
         resolved = max(problem.for_gradients.energy_error, SAME_ENERGY) * scale
@@ -142,12 +142,12 @@ def sample_gradient(work: SampleWork) -> SampleGradient:
     )
 
 
-def _gradient(problem: Problem, work: SampleWork, start: GroundState | None, cold: bool = False) -> Gradient:
-    """From one level; a cold search to check by has its error measured."""
+def _gradient(problem: Problem, work: SampleWork, start: GroundState | None) -> Gradient:
+    """From one level of accuracy."""
     return silent_gradient(
         problem.H, work.theta, problem.loss_for(work.target), problem.solver.on_one_thread(), problem.rtol, work.beta,
         problem.scheme, start, shots=problem.shots, rng=np.random.default_rng(work.seed),
-        error="full" if cold else "cheap", wanted=problem.trained,
+        error="cheap", wanted=problem.trained,
     )  # fmt: skip
 
 
