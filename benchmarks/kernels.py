@@ -19,8 +19,9 @@ from tenpy.networks import mps as tenpy_mps
 from tenpy.networks.site import SpinHalfSite
 from threadpoolctl import threadpool_limits
 
-from benchmarks.machine import cpu_model, write_results
+from benchmarks.machine import write_results
 from qep_tn.kernels import compile_products, correlations, evaluate, pack
+from qep_tn.runs.machine import processor
 
 LENGTH, BOND = 128, 32
 X, Z = np.array([[0.0, 1], [1, 0]]), np.diag([1.0, -1])
@@ -166,7 +167,7 @@ def main() -> None:
             )
 
     write_results("kernels", rows, length=LENGTH, bond=BOND)
-    print(f"MPS of {LENGTH} qubits, bond {BOND}, {cpu_model()}, one thread\n")
+    print(f"MPS of {LENGTH} qubits, bond {BOND}, {processor()}, one thread\n")
     print(f"{'work':22}{'library':9}{'ms':>10}{'slower':>9}{'difference':>12}  how")
     for row in rows:
         slower = f"{row['times_slower']:.1f}x" if "times_slower" in row else ""

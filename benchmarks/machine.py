@@ -7,15 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from qep_tn.runs.machine import processor
+
 _PACKAGES = ["qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb"]
 _RESULTS = Path(__file__).parent / "results"
-
-
-def cpu_model() -> str:
-    """The processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def results_of(name: str) -> dict[str, Any]:
@@ -29,7 +24,7 @@ def write_results(name: str, rows: list[dict[str, Any]], **setting: Any) -> None
     report = {
         **setting,
         "threads": 1,
-        "cpu": cpu_model(),
+        "cpu": processor(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
         "rows": rows,

@@ -18,6 +18,7 @@ from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
 from qep_tn.states.ground_state import GroundState
 from qep_tn.states.mps import MPS
 from qep_tn.tasks.answers import answers
+from qep_tn.tasks.benchmark import Benchmark, ScalingProblem, benchmark
 from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MPS",
+    "Benchmark",
     "Boundary",
     "Create",
     "CrossEntropy",
@@ -56,6 +58,7 @@ __all__ = [
     "QuimbDMRG",
     "Samples",
     "Scaling",
+    "ScalingProblem",
     "Sensitivity",
     "Shots",
     "Simplex",
@@ -74,6 +77,7 @@ __all__ = [
     "Z",
     "__version__",
     "answers",
+    "benchmark",
     "boson",
     "bosons",
     "explore_phases",

@@ -209,6 +209,15 @@ def verify(
 
 
 @app.command()
+def benchmark(config: ConfigFile, overrides: Overrides = None, out: Out = None, resume: Resume = False) -> None:
+    """Solvers side by side on the model at several lengths: times, memory, errors."""
+    with opened("benchmark", config, overrides, None, out, resume) as run:
+        from qep_tn.commands.benchmark import measure
+
+        measure(run, config)
+
+
+@app.command()
 def plot(folder: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run's folder.")]) -> None:
     """Redraw the figures of a run from its folder."""
     from qep_tn.figures.run import plot_run

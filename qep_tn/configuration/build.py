@@ -133,5 +133,9 @@ def scanned_points(config: Config, H: Hamiltonian) -> tuple[str, tuple[float, fl
 
 def solver(config: Config, H: Hamiltonian) -> Solver:
     """The configured solver. "auto" is exact diagonalization on up to 12 qubits, else `NumbaDMRG`."""
-    section = config.solver
-    return solver_called(section.name, H, section.model_dump(exclude={"name"}, exclude_none=True))
+    return solver_named(config.solver.name, config, H)
+
+
+def solver_named(name: str, config: Config, H: Hamiltonian) -> Solver:
+    """A solver with the configured settings, of those that it has."""
+    return solver_called(name, H, config.solver.model_dump(exclude={"name"}, exclude_none=True))

@@ -1,10 +1,10 @@
 """The configuration of a run, as typed and checked settings.
 
 One section a noun: [model], [parameters], [solver], [sensor], [data]; and one a verb: [gradient], [explore],
-[sensitivity], [boundary], [train], [verify]. Every key has a default but `model.name`; unknown keys are errors. The
-seed of everything random is `solver.seed`. A field's description is what messages say about its values. Nothing here
-executes code from a file, except the functions that it names. `qep_tn.configuration.toml_file` reads and writes the
-file, `qep_tn.configuration.build` and `data` make Hamiltonians, losses, solvers and samples of it.
+[sensitivity], [boundary], [train], [verify], [benchmark]. Every key has a default but `model.name`; unknown keys are
+errors. The seed of everything random is `solver.seed`. A field's description is what messages say about its values.
+Nothing here executes code from a file, except the functions that it names. `qep_tn.configuration.toml_file` reads and
+writes the file, `qep_tn.configuration.build` and `data` make Hamiltonians, losses, solvers and samples of it.
 """
 
 from __future__ import annotations
@@ -217,6 +217,21 @@ class DataSection(Section):
     radius: float | None = Field(default=None, gt=0, description="a positive distance, in units of energy")
 
 
+class BenchmarkSection(Section):
+    """Solvers side by side at several lengths; see `qep_tn.benchmark`."""
+
+    lengths: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[16, 32, 64, 128], min_length=1, description="a list of numbers of sites, the shortest first"
+    )
+    solvers: list[Annotated[str, AfterValidator(_registered)]] = Field(
+        default=["numba", "tenpy", "quimb"], min_length=1, description=f"a list out of {', '.join(map(repr, SOLVERS))}"
+    )
+    objective: str = Field(default=BULK_CORRELATION, description="an operator as in Python, such as 'X(2) * X(6)'")
+    rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
+    repeat: int = Field(default=3, ge=1, description="a whole number, 1 or more")
+    limit: PositiveFloat = Field(default=120.0, description="a number of seconds that a solver may take at one length")
+
+
 class VerifySection(Section):
     """All solvers side by side on a chain short enough for exact diagonalization; see `qep_tn.tasks.verify`."""
 
@@ -238,6 +253,7 @@ class Config(Section):
     data: DataSection = DataSection()
     sensor: SensorSection | None = None
     verify: VerifySection = VerifySection()
+    benchmark: BenchmarkSection = BenchmarkSection()
     versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
 
     PARAMETER: ClassVar[str] = "a finite number, or a list of them with one for each coupling"
@@ -249,10 +265,11 @@ class Config(Section):
         """
         if verb == "verify":
             return self.verified_length
-        if verb != "boundary" or not self.boundary.lengths:
+        lengths = {"boundary": self.boundary.lengths, "benchmark": self.benchmark.lengths}.get(verb)
+        if not lengths:
             return None
-        self._require_length("[boundary] lengths")
-        return max(self.boundary.lengths)
+        self._require_length(f"[{verb}] lengths")
+        return max(lengths)
 
     @property
     def verified_length(self) -> int | None:

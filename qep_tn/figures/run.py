@@ -9,7 +9,7 @@ from typing import Any
 
 import matplotlib
 
-from qep_tn.figures import boundary, scan, sensitivity, training, walk
+from qep_tn.figures import benchmark, boundary, scan, sensitivity, training, walk
 from qep_tn.figures.style import STYLE
 from qep_tn.runs.folder import kept, load
 
@@ -31,6 +31,8 @@ def plot_run(run_dir: str | Path) -> list[Path]:
         figures = sensitivity.figures(history, model)
     elif task == "train":
         figures = training.figures(history, model, kept(folder, "disturbance.nc"))
+    elif task == "benchmark":
+        figures = benchmark.figures(history)
     else:
         figures = walk.figures(history, model)
     written = []

@@ -13,6 +13,7 @@ from qep_tn.descent.table import flattened
 from qep_tn.gradients.gradient import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.solvers.protocol import Solver, settings_of
+from qep_tn.tasks.benchmark import MEASURED, Benchmark
 from qep_tn.tasks.verify import Verification
 
 TABLE_ROWS = 20
@@ -100,3 +101,30 @@ def verification_summary(verification: Verification) -> dict[str, Any]:
         "left_out": list(verification.left_out),
         "rows": rows,
     }
+
+
+def benchmark_table(result: Benchmark) -> str:
+    """A line for each solver at each length, how their times grow, and what was left out."""
+    lines: list[tuple[str, ...]] = [(
+        "L", "solver", "ground (s)", "values (s)", "gradient (s)", "warm (s)", "bond", "MB", "dE", "error", "claimed",
+        "against",
+    )]  # fmt: skip
+    rows = result.history
+    for n in range(rows.sizes["step"]):
+        row = {str(name): rows[name].values[n] for name in rows.data_vars}
+        if row["note"]:
+            continue
+        doubt = "" if row["trustworthy"] else " (not trusted)"
+        lines.append((
+            str(int(row["L"])), str(row["solver"]), *(f"{row[f'{name}_seconds']:.3g}" for name in MEASURED),
+            str(int(row["max_bond"])), f"{row['memory']:.0f}", f"{row['energy_error']:.1e}",
+            f"{row['gradient_error']:.1e}", f"{row['claimed_error']:.1e}{doubt}", str(row["reference"]),
+        ))  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    powers = [
+        f"{solver}: {name.replace('_', ' ')} grows as L^({power.exponent:.2f} +- {power.error:.2f})"
+        for (solver, name), power in result.powers.items()
+        if power.lengths > 2
+    ]
+    return "\n".join([text[0], "-" * len(text[0]), *text[1:], *powers, *(f"left out: {o}" for o in result.left_out)])
