@@ -136,6 +136,16 @@ def test_folder_in_use_is_refused(run):
         RunFolder.create(run.path)
 
 
+def test_folder_of_a_run_that_goes_on_in_another_process_is_not_resumed(run):
+    program = f"from qep_tn.runs.folder import RunFolder; RunFolder.create({str(run.path)!r}, resume=True)"
+    beside = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    run.close()
+    after = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "another process works in" in beside.stderr
+    assert beside.returncode == 1
+    assert after.returncode == 0, after.stderr
+
+
 def test_folder_without_a_run_is_not_resumed(tmp_path):
     with pytest.raises(ValueError, match="holds no run to resume; leave out --resume"):
         RunFolder.create(tmp_path, resume=True)

@@ -140,8 +140,8 @@ def gradient(
         the first excited state and an independent start, or by exact diagonalization where that is no effort.
     error: "full", from two levels of accuracy that are compared; "cheap", from the finer one alone, for many gradients
         whose noise averages out: then it is the accuracy that the settings are made for, and the bias that the weight
-        of the response tells, and two levels after all where it is far above rtol. Solvers of whole chains, `TenpyDMRG`
-        and `QuimbDMRG`, have the full one in any case.
+        of the response tells, and two levels after all where it is far above rtol or not trusted. Solvers of whole
+        chains, `TenpyDMRG` and `QuimbDMRG`, have the full one in any case.
     shots: measure instead of compute: shots of every circuit in the free and in each nudged state. The error signal
         follows from measured values. `Shots` has Gaussian noise and readout errors. beta="auto" is then the nudge whose
         bias and shot noise are least together; with a given one, nothing but the states themselves is computed.
@@ -151,7 +151,8 @@ def gradient(
     Raises ValueError for input that does not fit together.
     """
     result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify, shots, rng, error)
-    if error == "cheap" and shots is None and beta == "auto" and result.relative_error > _ONE_LEVEL_TELLS * rtol:
+    doubtful = result.relative_error > _ONE_LEVEL_TELLS * rtol or result.status.concerns_states
+    if error == "cheap" and shots is None and beta == "auto" and doubtful:
         full = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, result.free, certify)
         result = replace(full, ground_states=full.ground_states + result.ground_states)
     if result.status.concerns_branches:
@@ -167,7 +168,8 @@ def silent_gradient(
     """As `gradient`, without its warning: for whoever warns elsewhere. wanted: mask over the couplings to measure.
 
     Among nearly degenerate levels a warm start may end between them, where a cold one finds the lowest. So where the
-    states speak against the gradient, it is taken again from a cold start, and that one counts if its state lies lower.
+    states speak against the gradient, it is taken again from a cold start, and that one counts if its state lies lower;
+    not of one level, where who has many leaves this one out.
     A nudge that is given may be as strong as it likes, and speaks against nothing.
     """
     solver = default_solver(H) if solver is None else solver
@@ -180,7 +182,7 @@ def silent_gradient(
     cheap = error == "cheap"
     solver = solver.for_one_level(rtol) if cheap else solver
     result = _taken(H, theta, loss, solver, rtol, beta, scheme, start, cheap)
-    if start is not None and beta == "auto" and result.status.concerns_states:
+    if start is not None and not cheap and beta == "auto" and result.status.concerns_states:
         cold = _taken(H, theta, loss, solver, rtol, beta, scheme, None, cheap)
         resolved = max(solver.energy_error, SAME_ENERGY) * float(np.abs(H.coefficients(theta)).sum())
         chosen = cold if cold.free.energy < result.free.energy - resolved else result

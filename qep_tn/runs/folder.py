@@ -8,6 +8,7 @@ Files are data only; reading them never executes code.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -61,8 +62,8 @@ class RunFolder:
         """Make the folder, or with `resume` open one, and start its run.log.
 
         config_text: the resolved configuration (TOML), written to config.toml.
-        Raises ValueError if the folder cannot be written, is in use without `resume`, holds nothing to resume, or
-        is one of another verb.
+        Raises ValueError if the folder cannot be written, is in use without `resume` or by another process, holds
+        nothing to resume, or is one of another verb.
         """
         folder = Path(path)
         try:
@@ -76,6 +77,9 @@ class RunFolder:
             if not resume:
                 _replace(folder / "config.toml", lambda temporary: temporary.write_text(config_text))
             handler = _Log(folder / "run.log")
+        except BlockingIOError:
+            problem = f"another process works in {folder}; wait for it, or choose another folder with --out"
+            raise ValueError(problem) from None
         except OSError as error:
             raise ValueError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from None
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -176,10 +180,21 @@ class RunFolder:
 
 
 class _Log(logging.FileHandler):
-    """run.log: what is said in the thread that opened it, or in one without a run of its own, as a solver's may be."""
+    """run.log: what is said in the thread that opened it, or in one without a run of its own, as a solver's may be.
+
+    While it is open no other process opens it: raises BlockingIOError.
+    """
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
+        assert self.stream is not None
+        try:
+            fcntl.lockf(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            super().close()
+            raise
+        except OSError:  # a file system without locks
+            pass
         self.thread = threading.get_ident()
         _open[self.thread] += 1
 
