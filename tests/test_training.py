@@ -11,6 +11,8 @@ from qep_tn import X, Y, Z
 from qep_tn.models import phase_sensor, sensor_sites
 from qep_tn.runs.executors import Shared
 from qep_tn.runs.folder import RunFolder, load
+from qep_tn.states.state_vector import StateVector
+from qep_tn.training.images import half_turns
 from qep_tn.training.problem import Problem, SampleWork, sample_gradient
 from qep_tn.training.samples import Samples, Simplex
 from qep_tn.training.scores import confusion
@@ -275,6 +277,40 @@ def test_start_on_a_wrong_branch_is_found_out_and_dropped():
     right = EXACT.ground_state(H, {"h": -0.2, "g": 0.3})
     assert found.lower
     assert found.free.energy == pytest.approx(right.energy, abs=1e-6)
+
+
+def pinned_ferromagnet(L):
+    """Inputs J and h, symmetric; a field on one site, which is trained, decides which way the magnet points."""
+    bonds, fields = -sum(Z(j) * Z(j + 1) for j in range(L - 1)), -sum(X(j) for j in range(L))
+    return qt.Hamiltonian(qt.qubits(L), {"J": bonds, "h": fields, "z": [-Z(3)]})
+
+
+def test_magnet_that_points_the_wrong_way_is_turned_as_a_whole():
+    H, outputs = pinned_ferromagnet(24), (Z(3), Z(12))
+    theta = {"J": 1.0, "h": 0.3, "z": np.array([0.5])}
+    problem = Problem(H, theta, H.belonging_to("z"), outputs, "squared", qt.NumbaDMRG(), 1e-2, "symmetric")
+    up = problem.solver.ground_state(H, theta)
+    assert up.expectation(Z(12)) > 0.9
+    turned = {**theta, "z": np.array([-0.4])}
+    work = SampleWork(Shared(problem), turned, np.array([0.0, 0.0]), up, False, "auto", (0,))
+    found = sample_gradient(work)
+    assert found.outputs[1] < -0.9
+    assert found.free.energy == pytest.approx(problem.solver.ground_state(H, turned).energy, abs=1e-5)
+
+
+def test_half_turns_are_symmetries_of_what_is_not_trained():
+    H = phase_sensor(qt.models.cluster_ising(6))
+    trained = H.belonging_to("sensor", "coupling")
+    (turn,) = half_turns(H, trained)
+    rng = np.random.default_rng(0)
+    vector = rng.normal(size=2**8) + 1j * rng.normal(size=2**8)
+    state = StateVector(H.sites, vector / np.linalg.norm(vector))
+    before, after = (s.product_expectations(H.products) for s in (state, state.turned(turn.turns)))
+    assert np.allclose(after, turn.signs * before)
+    assert turn.is_broken_by(np.ones(len(H.products)))
+    assert not turn.is_broken_by(np.where(turn.signs < 0, 0.01, 1.0))
+    field = qt.Hamiltonian(qt.qubits(3), {"h": [-X(j) for j in range(3)], "g": [-Z(0)], "d": [-Z(2)]})
+    assert not half_turns(field, np.zeros(5, bool))
 
 
 # --- whole trainings

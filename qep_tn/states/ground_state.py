@@ -34,6 +34,9 @@ class State(Protocol):
         Raises ValueError if the state has no amplitudes.
         """
 
+    def turned(self, turns: Sequence[NDArray | None]) -> Any:
+        """The state with each site turned by a unitary, None for those that stay. Raises ValueError if it cannot be."""
+
     def overlap(self, other: Any) -> complex:
         """<other|self>. Raises ValueError if the state has none."""
 

@@ -50,6 +50,10 @@ class MajoranaState:
         """Raises ValueError: correlations are kept, not amplitudes."""
         raise ValueError("a Gaussian state of free fermions cannot be sampled; take NumbaDMRG or ExactDiagonalization")
 
+    def turned(self, turns: Sequence[NDArray | None]) -> MajoranaState:
+        """Raises ValueError: correlations are kept, not amplitudes."""
+        raise ValueError("a Gaussian state of free fermions cannot be turned; take NumbaDMRG or ExactDiagonalization")
+
     def overlap(self, other: MajoranaState) -> complex:
         """Gaussian states are kept without their phase."""
         raise ValueError("a Gaussian state has no overlaps; take a DMRG or exact solver")

@@ -108,9 +108,13 @@ class MPS:
 
         bases: one (level, physical) matrix a site, its rows the bras <level|; None for the site's own basis.
         """
-        turned = [b if u is None else np.einsum("ns,lsr->lnr", u, b) for u, b in zip(bases, self.tensors, strict=True)]
-        dtype = np.result_type(float, *turned)
-        return sample_levels(pack([np.ascontiguousarray(b, dtype) for b in turned]), shots, rng)
+        return sample_levels(pack(self.turned(bases).tensors), shots, rng)
+
+    def turned(self, turns: Sequence[NDArray | None]) -> MPS:
+        """Each site turned by a unitary (new, physical), None for those that stay."""
+        tensors = [b if u is None else np.einsum("ns,lsr->lnr", u, b) for u, b in zip(turns, self.tensors, strict=True)]
+        dtype = np.result_type(float, *tensors)
+        return MPS(self.sites, tuple(np.ascontiguousarray(b, dtype) for b in tensors))
 
     def overlap(self, other: MPS) -> complex:
         """<other|self>."""

@@ -53,15 +53,19 @@ class StateVector:
 
         bases: one (level, physical) matrix a site, its rows the bras <level|; None for the site's own basis.
         """
-        dimensions = [site.dimension for site in self.sites]
-        vector = self.vector
-        for site, basis in enumerate(bases):
-            if basis is not None:
-                shaped = vector.reshape(math.prod(dimensions[:site]), dimensions[site], -1)
-                vector = np.matmul(basis, shaped).reshape(-1)  # n [s], l [s] r -> l n r
+        dimensions, vector = [site.dimension for site in self.sites], self.turned(bases).vector
         cumulative = np.cumsum(vector.real**2 + vector.imag**2)
         drawn = np.searchsorted(cumulative, rng.random(shots) * cumulative[-1], side="right")
         return np.stack(np.unravel_index(np.minimum(drawn, vector.size - 1), dimensions), axis=1)
+
+    def turned(self, turns: Sequence[NDArray | None]) -> StateVector:
+        """Each site turned by a unitary (new, physical), None for those that stay."""
+        dimensions, vector = [site.dimension for site in self.sites], self.vector
+        for site, turn in enumerate(turns):
+            if turn is not None:
+                shaped = vector.reshape(math.prod(dimensions[:site]), dimensions[site], -1)
+                vector = np.matmul(turn, shaped).reshape(-1)  # n [s], l [s] r -> l n r
+        return StateVector(self.sites, vector)
 
     def applied(self, operator: Operator) -> NDArray:
         """Amplitudes of operator|self>."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -18,9 +18,10 @@ from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.shots import Shots
 from qep_tn.runs.executors import Shared
-from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.protocol import Nudging, Solver
 from qep_tn.states.ground_state import GroundState, expectations
 from qep_tn.states.saved import as_saved
+from qep_tn.training.images import HalfTurn, half_turns
 
 LossName = Literal["squared", "cross-entropy"]
 LOSSES: Mapping[str, Callable[[Sequence[Operator], NDArray], Loss]] = {
@@ -64,6 +65,11 @@ class Problem:
     def for_gradients(self) -> Solver:
         """The solver as gradients of one level have it, which tells what their energies are worth."""
         return self.for_answers.for_one_level(self.rtol)
+
+    @cached_property
+    def half_turns(self) -> list[HalfTurn]:
+        """Symmetries of what is not trained, by which a search may be on a wrong branch; none of exact solvers."""
+        return [] if self.solver.nudging is Nudging.SOLVED else half_turns(self.H, self.trained)
 
     @cached_property
     def for_answers(self) -> Solver:
@@ -113,8 +119,9 @@ class SampleGradient(NamedTuple):
 def sample_gradient(work: SampleWork) -> SampleGradient:
     """The gradient of a sample; with a check also from a cold start, which counts if its state lies lower."""
     problem = work.shared.value
-    g = _gradient(problem, work, work.start)
-    lower, deviation, solves = False, np.nan, g.ground_states
+    start, solves = _on_the_lowest_branch(problem, work)
+    g = _gradient(problem, work, start)
+    lower, deviation, solves = False, np.nan, solves + g.ground_states
     if work.checked and work.start is not None:
         cold = _gradient(problem, work, None)
         solves += cold.ground_states
@@ -140,6 +147,22 @@ def sample_gradient(work: SampleWork) -> SampleGradient:
         lower=lower,
         deviation=deviation,
     )
+
+
+def _on_the_lowest_branch(problem: Problem, work: SampleWork) -> tuple[GroundState | None, int]:
+    """Of the start and its images that which leads to the lowest energy, and the number of searches that this took."""
+    if work.start is None or not problem.half_turns:
+        return work.start, 0
+    starts = [work.start]
+    values = work.start.state.product_expectations(problem.H.products)
+    for turn in problem.half_turns:
+        if turn.is_broken_by(values):
+            starts.append(replace(work.start, state=work.start.state.turned(turn.turns)))
+    if len(starts) == 1:
+        return work.start, 0
+    solver = problem.for_gradients.on_one_thread()
+    found = [solver.ground_state(problem.H, work.theta, start=start) for start in starts]
+    return min(found, key=lambda state: state.energy), len(found)
 
 
 def _gradient(problem: Problem, work: SampleWork, start: GroundState | None) -> Gradient:
