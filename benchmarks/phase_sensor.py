@@ -6,18 +6,27 @@ expectation values and beta "auto". `--seeds`, `--steps` and `--rows` choose les
 benchmarks/results/phase_sensor.json one by one, and rows that are there are not taken again.
 A row of ten seeds takes hours on two cores.
 
-`--transfer` trains on 16 sites and on 64, and asks each sensor about both chains.
+`--transfer RUN_DIR ...` asks sensors that `qep-tn train` has trained about chains of other lengths, as they are.
 """
 
 import argparse
+import tomllib
+from itertools import cycle
+from pathlib import Path
 from time import perf_counter
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import qep_tn as qt
 from benchmarks.machine import results_of, write_results
 from qep_tn import Z
+from qep_tn.figures.style import BLUE, GREEN, GREY, STYLE, VERMILION, new_figure
+from qep_tn.runs.folder import load
+from qep_tn.training.scores import accuracy, single_shot_accuracy
 
+ASKED = 200  # points
+LOOKS = (("o", BLUE), ("s", VERMILION), ("D", GREEN), ("^", GREY))
 NAMES = ("g_x", "g_zz", "g_zxz")
 CORNERS = tuple(tuple(4.0 * row) for row in np.eye(3))
 # row -> (letters, soft bound, patches), and the published max-choice and single-shot accuracies
@@ -73,31 +82,42 @@ def row(name, mode, seeds, steps):
     }  # fmt: skip
 
 
-def transfer(steps):
-    """Sensors trained at two lengths, each asked about both."""
-    chains = {L: sensor(L, "XYZ", (L // 2 - 1, L // 2), periodic=False) for L in (16, 64)}
-    test = triangle()(np.random.default_rng(99), 200)
-    solver, found = qt.NumbaDMRG(threads=1), []
-    for L, (H, outputs) in chains.items():
-        rng = np.random.default_rng(1)
-        theta = {name: rng.normal(0, 0.5, len(H.parameters[name])) for name in ("sensor", "coupling")}
-        began = perf_counter()
-        result = qt.train(
-            H, theta, triangle(), outputs=outputs, steps=steps, batch=10, rate=qt.Decay(0.03, 0.005, steps),
-            penalty=qt.SoftBound("coupling", 0.1, 0.02), solver=solver,
-        )  # fmt: skip
-        seconds = perf_counter() - began
-        trained = {name: result.theta[name] for name in ("sensor", "coupling")}
-        asked = {}
-        for other, (there, outputs_there) in chains.items():
-            given = qt.answers(there, trained, test.inputs, outputs=outputs_there, solver=solver)
-            asked[other] = float(np.mean(given.argmax(axis=1) == test.targets.argmax(axis=1)))
-        found.append({
-            "trained_at": L, "accuracy_at": asked, "steps": steps, "seconds": seconds,
-            "seconds_per_batch": float(np.median(result.history["seconds"].values[min(100, steps // 2):])),
-        })  # fmt: skip
-        print(found[-1], flush=True)
+def transfer(folders, lengths):
+    """Sensors that were trained, by `qep-tn train`, each asked about chains of several lengths as it is."""
+    test, found = triangle()(np.random.default_rng(99), ASKED), []
+    for folder in folders:
+        history = load(folder)
+        L = int(tomllib.loads((Path(folder) / "config.toml").read_text())["model"]["L"])
+        trained = {name: history[name].values[-1] for name in ("sensor", "coupling")}
+        for length in lengths:
+            H, outputs = sensor(length, "XYZ", (length // 2 - 1, length // 2), periodic=False)
+            given = qt.answers(H, trained, test.inputs, outputs=outputs, solver=qt.NumbaDMRG(threads=1))
+            found.append({
+                "trained_at": L, "asked_at": length, "accuracy": accuracy(given, test.targets),
+                "single_shot_accuracy": single_shot_accuracy(given, test.targets),
+            })  # fmt: skip
+            print(found[-1], flush=True)
     return found
+
+
+def draw(rows, file):
+    """Accuracy of every sensor against the length of the chain that it is asked about."""
+    with plt.rc_context(STYLE):
+        figure, (ax,) = new_figure(2.6, 1)
+        lengths = sorted({row["asked_at"] for row in rows})
+        trained = sorted({row["trained_at"] for row in rows})
+        for L, (marker, color) in zip(trained, cycle(LOOKS), strict=False):
+            values = np.array([r["accuracy"] for r in rows if r["trained_at"] == L])
+            error = np.sqrt(values * (1 - values) / ASKED)
+            ax.errorbar(
+                lengths, values, error, marker=marker, color=color, ms=4, capsize=2, label=f"learned on {L} sites"
+            )
+        ax.axhline(0.94, color="black", lw=0.6, ls="--")
+        ax.text(lengths[0], 0.941, "published, 8 sites", fontsize=7, va="bottom")
+        ax.set(xscale="log", xlabel="asked about chains of length $L$", ylabel="accuracy", ylim=(0.8, 1.0))
+        ax.set_xticks(lengths, [str(L) for L in lengths])
+        ax.legend(loc="lower right")
+        figure.savefig(file, dpi=200)
 
 
 def main():
@@ -106,12 +126,14 @@ def main():
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--rows", nargs="*", default=list(ROWS))
     parser.add_argument("--modes", nargs="*", default=list(MODES))
-    parser.add_argument("--transfer", type=int, metavar="STEPS")
+    parser.add_argument("--transfer", nargs="+", metavar="RUN_DIR", help="trainings with their last sensors")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[8, 16, 32, 64, 128])
     chosen = parser.parse_args()
     kept = results_of("phase_sensor")
     rows, transfers = kept.get("rows", []), kept.get("transfer", [])
     if chosen.transfer:
-        transfers = transfer(chosen.transfer)
+        transfers = transfer(chosen.transfer, chosen.lengths)
+        draw(transfers, Path(__file__).parent / "results" / "phase_sensor.png")
         write_results("phase_sensor", rows, transfer=transfers)
         return
     for mode in chosen.modes:
