@@ -89,8 +89,8 @@ def test_gradient_of_every_loss_equals_its_finite_difference(loss, scheme, rng):
     "solver",
     [
         qt.NumbaDMRG(max_bond=4),
-        qt.QuimbDMRG(max_bond=4),
-        pytest.param(qt.TenpyDMRG(max_bond=4), marks=pytest.mark.slow),  # half a minute; the manifold is quimb's
+        pytest.param(qt.QuimbDMRG(max_bond=4), marks=pytest.mark.slow),  # half a minute each
+        pytest.param(qt.TenpyDMRG(max_bond=4), marks=pytest.mark.slow),
     ],
     ids=name_of,
 )

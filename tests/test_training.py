@@ -1,13 +1,15 @@
 """Supervised training: samples, gradients, warm starts; and that a training that is cut short loses nothing."""
 
-import subprocess
-import sys
+import contextlib
+import io
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import qep_tn as qt
 from qep_tn import X, Y, Z
+from qep_tn.cli import main
 from qep_tn.models import phase_sensor, sensor_sites
 from qep_tn.runs.executors import Shared
 from qep_tn.runs.folder import RunFolder, load
@@ -471,12 +473,19 @@ batch = 2
 """
 
 
+class Said(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 def command(tmp_path, *options, config=CONFIG):
     file = tmp_path / "sensor.toml"
     file.write_text(config)
-    line = [sys.executable, "-m", "qep_tn.cli", "train", str(file), "--out", str(tmp_path / "run"), *options]
-    program = "import sys; from qep_tn.cli import main; sys.exit(main(sys.argv[1:]))"
-    return subprocess.run([sys.executable, "-c", program, *line[3:]], capture_output=True, text=True, check=False)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(["train", str(file), "--out", str(tmp_path / "run"), *options])
+    return Said(status, out.getvalue(), err.getvalue())
 
 
 def test_command_trains_plots_and_goes_on(tmp_path):
