@@ -37,7 +37,7 @@ def measured(problem=ising, lengths=(4, 6), solvers=(EXACT,), repeat=1, **settin
 
 @dataclass(frozen=True)
 class Sleepy(qt.Solver):
-    """Exact, but takes a tenth of a second a site for every ground state."""
+    """Exact, but takes 20 ms a site for every ground state."""
 
     def ground_state(self, H, theta, start=None):
         time.sleep(0.02 * len(H.sites))
@@ -88,7 +88,7 @@ def test_power_of_a_time_is_found():
 
 
 def test_what_would_take_too_long_is_left_out_with_a_word():
-    """Ten ground states of 0.08 s; 16 times the sites would take 13 s, one repeat takes less than the limit."""
+    """Ten ground states of 0.08 s; twice the sites are taken to need eight times as long, which is above the limit."""
     result = measured(lengths=(4, 8), solvers=(Sleepy(),), repeat=5, limit=1.0)
     rows = result.history
     assert rows["repeats"].values[0] < 5
@@ -101,6 +101,49 @@ def test_solver_that_cannot_take_a_length_is_left_out_and_others_go_on():
     result = measured(pinned, (4, 5), (qt.FreeFermion(), EXACT))
     assert [line.split(" at ")[0] for line in result.left_out] == ["FreeFermion", "FreeFermion"]
     assert result.history["repeats"].values.tolist() == [0, 1, 0, 1]
+
+
+def test_solver_that_cannot_take_the_shortest_chain_is_measured_on_others():
+    result = measured(pinned, (2, 4), (qt.NumbaDMRG(),))
+    assert result.left_out[0].startswith("NumbaDMRG at L = 2: NumbaDMRG needs a chain of at least 3 sites")
+    assert result.history["repeats"].values.tolist() == [0, 1]
+
+
+def test_warm_gradient_begins_with_another_state(monkeypatch):
+    from qep_tn.tasks import benchmark as task
+
+    found, original = [], task.silent_gradient
+
+    def spy(H, theta, *settings):
+        found.append(EXACT.ground_state(H, theta))
+        return original(H, theta, *settings)
+
+    monkeypatch.setattr(task, "silent_gradient", spy)
+    task._once(task.ScalingProblem(*ising(6)), EXACT, 1e-2)
+    assert 1e-6 < 1 - found[0].fidelity(found[1]) < 0.1
+
+
+def test_gradient_that_vanishes_has_no_error_of_many_orders():
+    def symmetric(L):
+        H, theta, _ = ising(L)
+        return H, theta, qt.Expectation(Z(L // 2))
+
+    assert (measured(symmetric, (4,), (EXACT, qt.NumbaDMRG())).history["gradient_error"] < 1e-2).all()
+
+
+def test_longer_chains_of_another_model_are_refused(tmp_path):
+    run = RunFolder.create(tmp_path / "run")
+    measured(run=run)
+    run.close()
+
+    def other(L):
+        H, theta, loss = ising(L)
+        return H, theta if L == 4 else {"h": 1.5, "J": 1.0}, loss
+
+    again = RunFolder.create(tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match=r"L = 6 in .* made with other settings: theta"):
+        measured(other, (4, 6, 8), run=again)
+    again.close()
 
 
 def test_benchmark_cut_short_goes_on_and_takes_longer_chains(tmp_path, monkeypatch):
@@ -173,6 +216,13 @@ def test_command_measures_draws_and_takes_longer_chains(tmp_path, monkeypatch, c
     assert main(["benchmark", "chain.toml", "--resume", "--set", "benchmark.lengths=[4, 6, 8]"]) == 0
     assert "gradient grows as L^(" in capsys.readouterr().out
     assert main(["plot", "runs/chain-benchmark"]) == 0
+
+
+def test_command_says_why_nothing_was_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chain.toml").write_text(CONFIG.replace("transverse_field_ising", "xxz").replace('"exact", ', ""))
+    assert main(["benchmark", "chain.toml"]) == 0
+    assert "left out: FreeFermion at L = 4" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

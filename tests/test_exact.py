@@ -8,6 +8,7 @@ from chains import random_cluster_ising, random_long_range, random_three_body, s
 
 import qep_tn as qt
 from qep_tn import Create, Destroy, Number, Sm, Sp, Sx, Sy, Sz, X, Y, Z
+from qep_tn.gradients.nudge import Nudge
 from qep_tn.gradients.trust import Trust
 from qep_tn.hamiltonians.action import Action, Halves, SparsePattern
 from qep_tn.hamiltonians.operators import Operator
@@ -305,3 +306,23 @@ def test_linear_response_of_one_of_two_degenerate_states_is_not_trusted():
             H, {"J": 1.0, "p": 1e-12}, qt.Expectation(Z(4)), solver=qt.ExactDiagonalization(), scheme="linear-response"
         )
     assert result.status is Trust.DEGENERATE
+
+
+@pytest.mark.parametrize("seed", [0, 130, 133])
+def test_gap_that_proves_nudged_states_lowest_is_no_band_above_the_level(seed):
+    """Of these starts two have little of the first level, a flipped magnet; the Ritz vector rests on the band above."""
+    ring = qt.Hamiltonian(
+        qt.qubits(10),
+        {
+            "J": -sum(Z(i) * Z((i + 1) % 10) for i in range(10)),
+            "x": -sum(X(j) for j in range(10)),
+            "z": -sum(Z(j) for j in range(10)),
+        },
+    )
+    theta = {"J": 1.0, "x": 0.05, "z": 0.05}
+    exact, solver = qt.ExactDiagonalization(), qt.ExactDiagonalization(seed=seed, tolerance=1e-4)
+    free = solver.ground_state(ring, theta)
+    assert free.gap == pytest.approx(exact.ground_state(ring, theta).gap, rel=0.1)
+    nudge = Nudge(ring, theta, (Z(0),), np.array([1.0]))
+    (nudged,) = solver.nudged_states(nudge.hamiltonian, nudge.at, [0.6], free)
+    assert nudged.energy == pytest.approx(exact.ground_state(nudge.hamiltonian, nudge.at(0.6)).energy, abs=1e-6)

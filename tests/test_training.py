@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import qep_tn as qt
 from qep_tn import X, Y, Z
@@ -517,6 +518,46 @@ def test_command_begins_with_what_a_shorter_chain_was_taught(tmp_path):
     assert failed.returncode == 2
     assert "[train] begin_with: coupling of" in failed.stderr
     assert len(failed.stderr.strip().splitlines()) == 1
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "early").mkdir()
+    failed = command(tmp_path / "early", config=config)
+    assert "has not ended" in failed.stderr
+    assert not (tmp_path / "early" / "run").exists()
+    longer = command(tmp_path / "longer", "--resume", "--set", "train.steps=3", "--workers", "1", config=config)
+    assert longer.returncode == 0, longer.stderr
+
+
+def test_sensor_of_a_seed_that_ended_early_is_its_last_one(tmp_path):
+    from qep_tn.commands.train import _end_of
+
+    H = qt.Hamiltonian(qt.qubits(2), {"g": [X(0), X(1)]})
+    loss = np.array([[1.0, 0.5, np.nan], [1.0, 0.9, 0.8]])
+    g = np.arange(12.0).reshape(2, 3, 2)
+    run = RunFolder.create(tmp_path / "run")
+    run.save(
+        xr.Dataset(
+            {"loss": (("seed", "step"), loss), "g": (("seed", "step", "coupling"), g)},
+            attrs={"task": "train", "trained": ["g"], "operators_g": ["X(4)", "X(5)"]},
+        ), [], {"step": 3},
+    )  # fmt: skip
+    run.write_summary({"task": "train", "best_seed": 0})
+    run.close()
+    assert _end_of(str(tmp_path / "run"), H)["g"].values.tolist() == [2.0, 3.0]
+    with pytest.raises(ValueError, match=r"g of .* has other operators"):
+        _end_of(str(tmp_path / "run"), qt.Hamiltonian(qt.qubits(2), {"g": [X(0), Z(1)]}))
+
+
+@pytest.mark.parametrize("solver", [qt.FreeFermion(), qt.NumbaDMRG()], ids=["free_fermion", "numba"])
+def test_solvers_that_know_no_images_of_their_states_train_too(solver):
+    bonds, fields = -sum(Z(j) * Z(j + 1) for j in range(4)), -sum(X(j) for j in range(5))
+    H = qt.Hamiltonian(qt.qubits(6), {"h": fields, "J": bonds, "s": [-X(5)], "c": [-Z(4) * Z(5)]})
+    theta = {"h": 1.0, "J": 1.0, "s": np.array([0.7]), "c": np.array([0.9])}
+    result = qt.train(
+        H, theta, Samples({"h": [0.8, 1.3]}, [[0.3], [0.1]]), outputs=[Z(4) * Z(5)], train=["s", "c"], steps=2, batch=2,
+        solver=solver, processes=1, progress=False,
+    )  # fmt: skip
+    assert result.converged
+    assert np.isfinite(result.history["loss"]).all()
 
 
 def test_clipped_gradients_count_for_no_more_than_the_bound():

@@ -30,5 +30,5 @@ def measure(run: Run, config: Path) -> None:
         lengths.__getitem__, section.lengths, solvers=solvers, rtol=section.rtol, repeat=section.repeat,
         limit=section.limit, run=run.folder,
     )  # fmt: skip
-    plot_run(run.folder.path)
     print(benchmark_table(result), f"results in {run.folder.path}", sep="\n")
+    plot_run(run.folder.path)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from qep_tn.commands.run import NotConvergedError, Run
 from qep_tn.configuration.data import outputs, samples, training_settings
 from qep_tn.figures.run import plot_run
-from qep_tn.runs.folder import load
-from qep_tn.tasks.train import last_loss, train
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.runs.folder import BEGUN_WITH, kept, load
+from qep_tn.tasks.train import train
 
+_SITE = re.compile(r"\(\d+\)")
 _DISTURBED = 20  # test samples at which the sensor's disturbance is computed
 
 
@@ -50,20 +54,34 @@ def learn(run: Run, config: Path, work: Mapping[str, Any]) -> None:
 
 
 def _begun_with(run: Run) -> dict[str, Any]:
-    """What another training came to, its best seed. Raises ValueError where that does not fit."""
+    """What another training came to, its best seed; kept in the run's folder, so that it goes on without the other.
+
+    Raises ValueError where that does not fit.
+    """
     folder = run.config.train.begin_with
     if folder is None:
         return {}
+    taken = kept(run.folder.path, BEGUN_WITH) if run.folder.resumed else None
+    if taken is None:
+        taken = _end_of(folder, run.H)
+        run.folder.keep(BEGUN_WITH, taken)
+    return {str(name): values.values for name, values in taken.items()}
+
+
+def _end_of(folder: str, H: Hamiltonian) -> xr.Dataset:
+    """The sensor of a training. Raises ValueError if it has not ended, or is of another sensor than that of H."""
     history = load(folder)
     if history.attrs.get("task") != "train":
         raise ValueError(f"[train] begin_with: {folder} is no training; name the folder of one")
+    if "best_seed" not in history.attrs:
+        raise ValueError(f"[train] begin_with: the training in {folder} has not ended; go on with --resume there")
     if "seed" in history.dims:
-        losses = [last_loss(history.isel(seed=n)) for n in range(history.sizes["seed"])]
-        history = history.isel(seed=int(np.nanargmin(losses)))
-    last: dict[str, Any] = {name: history[name].values[-1] for name in np.atleast_1d(history.attrs["trained"])}
-    for name, value in last.items():
-        wanted = np.shape(run.theta.get(name, np.nan))
-        if name not in run.theta or np.shape(value) != wanted:
-            problem = f"has shape {np.shape(value)}, here {wanted}" if name in run.theta else "is no parameter here"
-            raise ValueError(f"[train] begin_with: {name} of {folder} {problem}; take a training of the same sensor")
-    return last
+        history = history.isel(seed=int(history.attrs["best_seed"]))
+    end = int(np.flatnonzero(np.isfinite(history["loss"].values))[-1])  # seeds that ended early are filled with NaN
+    names = [str(name) for name in np.atleast_1d(history.attrs["trained"])]
+    for name in names:
+        there, here = list(np.atleast_1d(history.attrs[f"operators_{name}"])), H.parameters.get(name, ())
+        operators = [str(a) for a in (here if isinstance(here, tuple) else (here,))]
+        if [_SITE.sub("", text) for text in there] != [_SITE.sub("", text) for text in operators]:
+            raise ValueError(f"[train] begin_with: {name} of {folder} has other operators; take one of the same sensor")
+    return xr.Dataset({name: history[name].isel(step=end, drop=True) for name in names})

@@ -17,6 +17,8 @@ _LOOKS = [("o", style.BLUE), ("s", style.VERMILION), ("^", style.GREEN), ("D", s
 
 def figures(history: xr.Dataset) -> dict[str, Figure]:
     """Seconds of a gradient, cold and warm, and its error, against the number of sites."""
+    if not np.isfinite(history["gradient_seconds"].values).any():
+        return {}
     with matplotlib.rc_context(style.STYLE):
         figure, (times, errors) = style.new_figure(4.2, 2)
         powers = history.attrs.get("powers", {})

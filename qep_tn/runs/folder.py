@@ -8,7 +8,6 @@ Files are data only; reading them never executes code.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -29,12 +28,14 @@ from numpy.typing import ArrayLike
 
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.runs.interrupts import interrupts_deferred
+from qep_tn.runs.lock import lock, unlock
 from qep_tn.runs.settings_check import check_fingerprint
 from qep_tn.runs.state_file import read_states, write_states
 from qep_tn.states.ground_state import GroundState
 
 _DISTRIBUTIONS = ("qep_tn", "numpy", "scipy", "numba", "physics-tenpy", "quimb")
 
+BEGUN_WITH = "begin_with.nc"  # what a training begins with, if it is from another run
 _PARTS = ("start-*", "seed-*", "L-*", "scan")  # folders of runs that are parts of one
 
 _open: Counter[int] = Counter()  # runs, by the thread that opened them
@@ -92,6 +93,7 @@ class RunFolder:
         """End run.log."""
         logger.removeHandler(self.log)
         self.log.close()
+        unlock(Path(self.log.baseFilename))
         _open[self.log.thread] -= 1
 
     def leave_as_found(self) -> None:
@@ -100,7 +102,7 @@ class RunFolder:
         if self.resumed or any((path / "state.h5").exists() for path in (self.path, *parts)):
             return
         for path in (*parts, self.path):
-            for name in ("config.toml", "settings.json", "run.log"):
+            for name in ("config.toml", "settings.json", "run.log", BEGUN_WITH):
                 (path / name).unlink(missing_ok=True)
                 (path / f".{name}.new").unlink(missing_ok=True)  # other parts of the run were ended at any moment
             with suppress(OSError):  # what is not empty stays
@@ -186,15 +188,8 @@ class _Log(logging.FileHandler):
     """
 
     def __init__(self, file: Path) -> None:
+        lock(file)
         super().__init__(file)
-        assert self.stream is not None
-        try:
-            fcntl.lockf(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            super().close()
-            raise
-        except OSError:  # a file system without locks
-            pass
         self.thread = threading.get_ident()
         _open[self.thread] += 1
 

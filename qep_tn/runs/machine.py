@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import platform
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 _OWN = Path("/proc/self")
 
@@ -38,6 +42,8 @@ def _record() -> float:
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
         if "VmHWM" in fields:
             return int(fields["VmHWM"].split()[0]) / 1024
+    if resource is None:
+        return float("nan")
     record = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return record / 2**20 if sys.platform == "darwin" else record / 1024
 

@@ -208,9 +208,9 @@ def _spectrum_between(H: Hamiltonian, coefficients: NDArray) -> tuple[float, flo
     if math.prod(H.sites[j].dimension for j in support) > _DENSE_DIMENSION:
         norm = float(np.abs(coefficients) @ H.product_norms)
         return -norm, norm
-    matrix: NDArray = np.zeros(())
+    matrix: NDArray = np.zeros((1, 1))
     for factors, c in terms:
-        term: NDArray = np.array(c)
+        term: NDArray = np.array([[c]])
         for j in support:
             term = np.kron(term, H.sites[j].matrix(factors.get(j, ())))
         matrix = matrix + term

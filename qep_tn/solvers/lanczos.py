@@ -21,7 +21,8 @@ _BY_NUMBER = 2  # LAPACK's range "I": eigenvalues from one number to another
 _BETWEEN_CHECKS = 4  # steps; the lowest eigenvalue of the tridiagonal matrix costs about as much as one
 _ROUNDING = 4 * _EPS  # of the matrix's norm: residual that the iteration reaches
 _SETTLED = 1e-13  # of the matrix's norm: change of a level between checks that ends the search for its energy
-GAP_KNOWN_TO = 0.1  # of itself: such a residual leaves it an upper bound, for an eigenvalue is that near
+GAP_KNOWN_TO = 0.1  # of itself, where it is needed to no more
+_NEAR = 0.01  # of a gap: residual that ends its search; at a tenth the vector may still rest on a band above the level
 _EIGENVECTOR = 1e-6  # of the matrix's norm: residual of a level that has settled
 
 
@@ -74,7 +75,7 @@ def lowest_level(
         run.advance(_BETWEEN_CHECKS)
         previous, (energy, _, residual) = energy, run.lowest()
         settled = residual <= _EIGENVECTOR * run.norm and previous - energy <= _SETTLED * run.norm
-        near = np.isfinite(ground) and residual <= GAP_KNOWN_TO * (energy - ground)
+        near = np.isfinite(ground) and residual <= _NEAR * (energy - ground)
         if settled or near or run.exhausted:
             return energy, True
     return energy, False

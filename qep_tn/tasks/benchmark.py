@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
@@ -23,7 +24,7 @@ from qep_tn.runs.executors import in_order
 from qep_tn.runs.folder import RunFolder
 from qep_tn.runs.loop import carry_through
 from qep_tn.runs.machine import peak_memory, processor
-from qep_tn.runs.settings_check import model_settings, solver_settings
+from qep_tn.runs.settings_check import check_fingerprint, fingerprint, model_settings, solver_settings
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
 from qep_tn.solvers.numba_dmrg import NumbaDMRG
@@ -36,7 +37,8 @@ logger = logging.getLogger("qep_tn")
 
 MEASURED = ("ground_state", "expectation", "gradient", "warm_gradient")  # `NAME_seconds` in the history
 _STEEPEST = 3.0  # power of the number of sites with which a time is taken to grow, before two lengths tell it
-_WARM_STEP = 1.01  # theta of a warm gradient over that of the one it begins with
+_WARM_STEP = 0.01  # relative, of theta from the state that a warm gradient begins with, up and down in turn
+_FAINT = 1e-6  # of a gradient's natural size: norm below which an error is relative to that
 _REFERENCE_DIMENSION = 2**12  # that exact diagonalization takes in seconds
 _FINER = 30.0  # rtol over that of the finest run, where there is no exact reference
 _FINEST = 1e-6
@@ -60,7 +62,7 @@ _COLUMNS = {
     "reference": Column("where errors are taken against", "1"),
     "note": Column("why it was left out", "1"),
     "ground_states": Column("ground states solved for so far", "1"),
-    "seconds": Column("wall time of all repeats", "s"),
+    "seconds": Column("wall time of the step, with compilation and the reference", "s"),
 }
 _NUMBERS = tuple(name for name in _COLUMNS if name not in ("solver", "reference", "note"))
 
@@ -116,7 +118,7 @@ def benchmark(
     solvers: `NumbaDMRG`, `TenpyDMRG` and `QuimbDMRG` if None; each works on one thread, after compilation.
     rtol: of the gradients. repeat: how often each is measured, of which the medians count.
     limit: seconds that a solver may take at one length. It is measured less often where it would take more, at least
-        once, and left out at lengths where once would be more, as far as shorter ones tell.
+        once, and left out at lengths where once would be more, as far as shorter ones tell; of one length, by its cube.
     run: where to save every measurement, or to go on from, also with more lengths after the others.
 
     Errors are against free fermions where the model is one, exact diagonalization where it is small, or else the finest
@@ -129,9 +131,8 @@ def benchmark(
     for H, theta, loss in problems.values():
         check_problem(H, theta, loss, solvers[0], None)
     task = _Measurements(problems, [solver.on_one_thread() for solver in solvers], rtol, repeat, limit)
-    first = problems[lengths[0]]
     settings = {
-        "task": "benchmark", **model_settings(first.H, first.theta), "loss": first.loss, "rtol": rtol, "repeat": repeat,
+        "task": "benchmark", "rtol": rtol, "repeat": repeat,
         **{f"{name} of {type(s).__name__}": v for s in solvers for name, v in solver_settings(s).items()},
     }  # fmt: skip
     carry_through(task, run, settings, "benchmark", progress)
@@ -215,8 +216,6 @@ class _Measurements:
     def _refusal(self, name: str, L: int) -> str:
         """Why there is no time for a solver at a length; empty if there is."""
         rows = [row for row in map(self.table.row, range(self.rows)) if row["solver"] == name]
-        if rows and rows[-1]["note"].startswith("time"):
-            return rows[-1]["note"]
         known = [(row["L"], sum(row[f"{m}_seconds"] for m in MEASURED)) for row in rows if not row["note"]]
         if not known:
             return ""
@@ -231,8 +230,7 @@ class _Measurements:
         L, solver = case
         problem, name = self.problems[L], type(solver).__name__
         if name not in self._compiled:
-            shortest = self.problems[min(self.problems)]
-            _once(shortest, solver, self.rtol)
+            _once(problem, solver, self.rtol)
             self._compiled.add(name)
         began, found = time.perf_counter(), []
         with peak_memory() as memory:
@@ -241,7 +239,7 @@ class _Measurements:
                     break
                 found.append(_once(problem, solver, self.rtol))
         reference, last = self._reference_at(L), found[-1]
-        exact = np.linalg.norm(reference.gradient)
+        size = max(float(np.linalg.norm(reference.gradient)), _FAINT * last.gradient.natural_size)
         deviation = np.linalg.norm(flattened(problem.H, last.gradient.gradient) - reference.gradient)
         return {
             **{f"{m}_seconds": float(np.median([each.seconds[m] for each in found])) for m in MEASURED},
@@ -250,7 +248,7 @@ class _Measurements:
             "max_bond": max(last.gradient.free.bond_dimensions, default=0),
             "energy": last.gradient.free.energy,
             "energy_error": last.gradient.free.energy - reference.energy,
-            "gradient_error": float(deviation / exact) if exact > 0 else float(deviation),
+            "gradient_error": float(deviation / size) if size > 0 else 0.0,
             "claimed_error": last.gradient.relative_error,
             "trustworthy": last.gradient.trustworthy,
             "reference": reference.name,
@@ -273,7 +271,9 @@ class _Measurements:
 
     def snapshot(self) -> tuple[Sequence[GroundState], dict[str, Any]]:
         """How many rows there are: all else is in them."""
-        return (), {"step": self.rows, "measurements": self.rows}
+        measured = [L for L in self.problems if any(self.table.row(n)["L"] == L for n in range(self.rows))]
+        made_of = json.dumps({L: _fingerprint(self.problems[L]) for L in measured})
+        return (), {"step": self.rows, "measurements": self.rows, "made_of": made_of}
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], run: RunFolder) -> None:
         """Go back to the rows of a run. Raises ValueError if they are not the first of those that there shall be."""
@@ -286,7 +286,13 @@ class _Measurements:
                 f"{run.path} has measured {there[-1][1]} at L = {there[-1][0]}, and lengths and solvers do not begin "
                 "as there; longer chains may be added at the end, or take another folder with --out"
             )
+        for L, before in json.loads(str(extra["made_of"])).items():
+            check_fingerprint(before, _fingerprint(self.problems[int(L)]), f"L = {L} in {run.path}")
         self.table.fill(recorded[[name for name in recorded.data_vars if "step" in recorded[name].dims]])
+
+
+def _fingerprint(problem: ScalingProblem) -> dict[str, str]:
+    return fingerprint({**model_settings(problem.H, problem.theta), "loss": problem.loss})
 
 
 class _Once(NamedTuple):
@@ -307,7 +313,8 @@ class _Reference(NamedTuple):
 def _once(problem: ScalingProblem, solver: Solver, rtol: float) -> _Once:
     H, theta, loss = problem
     tuned = solver.resolving(rtol, "symmetric", len(H.sites), auto=True)
-    near = H.unflatten(_WARM_STEP * H.flatten(theta))
+    given = H.flatten(theta)
+    near = H.unflatten(given * (1 + _WARM_STEP * (-1.0) ** np.arange(len(given))))  # all alike would scale H alone
     times = [time.perf_counter()]
     free = tuned.ground_state(H, theta)
     times.append(time.perf_counter())
@@ -333,7 +340,7 @@ def _references(problem: ScalingProblem, rtol: float) -> Iterator[_Reference]:
             g = silent_gradient(H, theta, loss, solver, finest, "auto", scheme, None)
         except (ValueError, np.linalg.LinAlgError):  # it cannot take this model, or this loss
             continue
-        yield _Reference(name, g.free.energy, flattened(H, g.gradient))
+        yield _Reference(name if g.trustworthy else f"{name} (not trusted)", g.free.energy, flattened(H, g.gradient))
 
 
 def _check(lengths: Sequence[int], solvers: Sequence[Solver], rtol: float, repeat: int, limit: float) -> None:

@@ -265,7 +265,7 @@ def _together(taken: Sequence[Trained]) -> Trained:
     """Several trainings as one, with the best one's end."""
     if len(taken) == 1:
         return taken[0]
-    lowest = [last_loss(each.history) for each in taken]
+    lowest = [_last_loss(each.history) for each in taken]
     best = int(np.nanargmin(lowest))
     return replace(
         taken[best], history=side_by_side([each.history for each in taken], "seed"), best=best,
@@ -273,8 +273,7 @@ def _together(taken: Sequence[Trained]) -> Trained:
     )  # fmt: skip
 
 
-def last_loss(history: xr.Dataset) -> float:
-    """Of the newest test, or of the last batch where there was none."""
+def _last_loss(history: xr.Dataset) -> float:
     tested = history["test_loss"].values
     losses = tested if np.isfinite(tested).any() else history["loss"].values
     return float(losses[np.isfinite(losses)][-1])

@@ -69,7 +69,8 @@ class Problem:
     @cached_property
     def half_turns(self) -> list[HalfTurn]:
         """Symmetries of what is not trained, by which a search may be on a wrong branch; none of exact solvers."""
-        return [] if self.solver.nudging is Nudging.SOLVED else half_turns(self.H, self.trained)
+        exact = self.solver.nudging in (Nudging.SOLVED, Nudging.ANALYTIC)
+        return [] if exact else half_turns(self.H, self.trained)
 
     @cached_property
     def for_answers(self) -> Solver:
