@@ -184,8 +184,8 @@ def train(
         "loss": loss, "train": problem.trained_names,
         "optimizer": optimizer, "rate": rate, "batch": batch, "test": test, "test_every": test_every,
         "patience": patience, "penalty": list(penalties), "bounds": {n: list(b) for n, b in (bounds or {}).items()},
-        "shots": measured, "beta": beta, "scheme": scheme, "rtol": rtol, "kept": kept, "checked": checked,
-        "clip": clip, "seeds": seeds, "spread": spread, "seed": seed, **solver_settings(problem.solver),
+        "shots": measured, "beta": beta, "scheme": scheme, "rtol": rtol, "kept": kept, "checked": checked, "clip": clip,
+        "seeds": seeds, "spread": spread, "seed": seed, **solver_settings(problem.solver),
     }  # fmt: skip
     parts = [
         _Seed(problem, replace(plan, seed=seed + n), _start(plan, problem, position, spread, seed + n), made_with)

@@ -162,8 +162,8 @@ def _on_the_lowest_branch(problem: Problem, work: SampleWork) -> tuple[GroundSta
     if len(starts) == 1:
         return work.start, 0
     solver = problem.for_gradients.on_one_thread()
-    found = [solver.ground_state(problem.H, work.theta, start=start) for start in starts]
-    return min(found, key=lambda state: state.energy), len(found)
+    energies = [solver.ground_state(problem.H, work.theta, start=start).energy for start in starts]
+    return starts[int(np.argmin(energies))], len(starts)
 
 
 def _gradient(problem: Problem, work: SampleWork, start: GroundState | None) -> Gradient:
