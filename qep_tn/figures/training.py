@@ -30,7 +30,7 @@ def figures(history: xr.Dataset, model: str = "", disturbed: xr.Dataset | None =
 
     disturbed: see `qep_tn.training.disturbance`.
     """
-    drawn = {"learning": learning(history)}
+    drawn = {"learning": learning(history)} if history.sizes["step"] > 1 else {}
     if disturbed is not None:
         drawn["disturbance"] = disturbance(disturbed)
     best = _best(history)
