@@ -70,7 +70,7 @@ def test_reference_of_a_model_that_is_no_free_fermions_is_exact_or_the_finest_ru
     monkeypatch.setattr("qep_tn.tasks.benchmark._REFERENCE_DIMENSION", 1)
     finest = measured(pinned, (4,), (EXACT,)).history
     assert finest["reference"].values.tolist() == ["NumbaDMRG, rtol 0.0003"]
-    assert 1e-12 < float(finest["gradient_error"][0]) < 1e-3
+    assert 1e-12 < float(finest["gradient_error"][0]) < 1.5 * float(finest["reference_error"][0]) < 1e-3
 
 
 def test_power_of_a_time_is_found():

@@ -37,6 +37,11 @@ def figures(history: xr.Dataset) -> dict[str, Figure]:
         figure.legend(loc="outside upper center", fontsize=7)
         errors.axhline(float(history.attrs["rtol"]), color="black", lw=0.6, ls="--")
         errors.text(lengths[0], float(history.attrs["rtol"]), "asked for", fontsize=7, va="top")
+        known = np.isfinite(history["gradient_seconds"].values)
+        at, own = (history[name].values[known] for name in ("L", "reference_error"))
+        if (own > 0).any():
+            errors.plot(at, own, color="black", lw=0.6, ls=":", label="of the reference itself")
+            errors.legend(loc="lower right", fontsize=7)
         errors.set(xscale="log", yscale="log", xlabel="number of sites $L$", ylabel="relative error")
         errors.set_xticks(lengths)
         errors.xaxis.set_major_formatter(ScalarFormatter())

@@ -60,6 +60,7 @@ _COLUMNS = {
     "claimed_error": Column("estimated relative error of the gradient", "1"),
     "trustworthy": Column("whether nothing speaks against the gradient", "1"),
     "reference": Column("where errors are taken against", "1"),
+    "reference_error": Column("estimated relative error of the reference's own gradient", "1"),
     "note": Column("why it was left out", "1"),
     "ground_states": Column("ground states solved for so far", "1"),
     "seconds": Column("wall time of the step, with compilation and the reference", "s"),
@@ -252,6 +253,7 @@ class _Measurements:
             "claimed_error": last.gradient.relative_error,
             "trustworthy": last.gradient.trustworthy,
             "reference": reference.name,
+            "reference_error": reference.error,
             "ground_states": sum(each.gradient.ground_states for each in found),
         }
 
@@ -308,6 +310,7 @@ class _Reference(NamedTuple):
     name: str
     energy: float
     gradient: NDArray
+    error: float
 
 
 def _once(problem: ScalingProblem, solver: Solver, rtol: float) -> _Once:
@@ -340,7 +343,8 @@ def _references(problem: ScalingProblem, rtol: float) -> Iterator[_Reference]:
             g = silent_gradient(H, theta, loss, solver, finest, "auto", scheme, None)
         except (ValueError, np.linalg.LinAlgError):  # it cannot take this model, or this loss
             continue
-        yield _Reference(name if g.trustworthy else f"{name} (not trusted)", g.free.energy, flattened(H, g.gradient))
+        name = name if g.trustworthy else f"{name} (not trusted)"
+        yield _Reference(name, g.free.energy, flattened(H, g.gradient), g.relative_error)
 
 
 def _check(lengths: Sequence[int], solvers: Sequence[Solver], rtol: float, repeat: int, limit: float) -> None:
