@@ -73,6 +73,14 @@ def test_reference_of_a_model_that_is_no_free_fermions_is_exact_or_the_finest_ru
     assert 1e-12 < float(finest["gradient_error"][0]) < 1.5 * float(finest["reference_error"][0]) < 1e-3
 
 
+def test_solver_is_measured_where_nothing_tells_its_error(monkeypatch):
+    monkeypatch.setattr("qep_tn.tasks.benchmark._REFERENCE_DIMENSION", 1)
+    rows = measured(pinned, (2,), (EXACT,)).history  # too short for NumbaDMRG, the finest run
+    assert rows["reference"].values.tolist() == ["none"]
+    assert np.isnan(rows["gradient_error"].values).all()
+    assert (rows["gradient_seconds"] > 0).all()
+
+
 def test_power_of_a_time_is_found():
     result = measured(lengths=(2, 3, 4, 5))
     rows = result.history

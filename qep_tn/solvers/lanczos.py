@@ -21,7 +21,7 @@ _BY_NUMBER = 2  # LAPACK's range "I": eigenvalues from one number to another
 _BETWEEN_CHECKS = 4  # steps; the lowest eigenvalue of the tridiagonal matrix costs about as much as one
 _ROUNDING = 4 * _EPS  # of the matrix's norm: residual that the iteration reaches
 _SETTLED = 1e-13  # of the matrix's norm: change of a level between checks that ends the search for its energy
-GAP_KNOWN_TO = 0.1  # of itself, where it is needed to no more
+GAP_KNOWN_TO = 0.1  # of itself, what a proof allows for a gap that was not searched to the end
 _NEAR = 0.01  # of a gap: residual that ends its search; at a tenth the vector may still rest on a band above the level
 _EIGENVECTOR = 1e-6  # of the matrix's norm: residual of a level that has settled
 

@@ -249,7 +249,7 @@ class _Measurements:
             "max_bond": max(last.gradient.free.bond_dimensions, default=0),
             "energy": last.gradient.free.energy,
             "energy_error": last.gradient.free.energy - reference.energy,
-            "gradient_error": float(deviation / size) if size > 0 else 0.0,
+            "gradient_error": 0.0 if size == 0 else float(deviation / size),
             "claimed_error": last.gradient.relative_error,
             "trustworthy": last.gradient.trustworthy,
             "reference": reference.name,
@@ -259,7 +259,8 @@ class _Measurements:
 
     def _reference_at(self, L: int) -> _Reference:
         if self._reference is None or self._reference[0] != L:
-            self._reference = L, next(_references(self.problems[L], self.rtol))
+            unknown = _Reference("none", np.nan, np.full(len(self.problems[L].H.couplings), np.nan), np.nan)
+            self._reference = L, next(_references(self.problems[L], self.rtol), unknown)
         return self._reference[1]
 
     def figures(self) -> dict[str, str]:

@@ -42,13 +42,13 @@ def half_turns(H: Hamiltonian, trained: NDArray) -> list[HalfTurn]:
     trained: mask over the couplings. Left out are those that change nothing.
     """
     kept = [H.fixed, *(coupling for coupling, moves in zip(H.couplings, trained, strict=True) if not moves)]
-    turned = sorted({site for operator in kept for site in operator.support})
+    turned = {site for operator in kept for site in operator.support}
     untrained = {product for operator in kept for product in operator.terms}
     if any(H.sites[site].dimension != 2 for site in turned):
         return []
     found = []
     for matrix in _HALF_TURNS:
-        turns = tuple(matrix if site in set(turned) else None for site in range(len(H.sites)))
+        turns = tuple(matrix if site in turned else None for site in range(len(H.sites)))
         signs = np.array(list(_signs(H.sites, H.products, turns)))
         stays = all(sign == 1 for sign, product in zip(signs, H.products, strict=True) if product in untrained)
         if stays and signs.all() and (signs < 0).any():
