@@ -14,7 +14,7 @@ from qep_tn.hamiltonians.machine import MPO, Machine
 from qep_tn.hamiltonians.operators import Product
 from qep_tn.hamiltonians.pair_couplings import PairCouplings
 from qep_tn.hamiltonians.sites import Sites
-from qep_tn.kernels import BlockMPO, PackedMPS, energy, residual_overlap
+from qep_tn.kernels import BlockMPO, ChargedMPO, PackedMPS, energy, residual_overlap
 
 _MANY_OPEN = 12  # pairs that span a bond, from which on their compression is worth its time
 
@@ -112,7 +112,7 @@ def summed(machines: Sequence[BlockMPO]) -> BlockMPO:
     return BlockMPO(blocks, values[order], np.searchsorted(sites[order], np.arange(length + 1)), total)
 
 
-def energy_and_variance(mpo: BlockMPO, packed: PackedMPS) -> tuple[float, float]:
+def energy_and_variance(mpo: BlockMPO | ChargedMPO, packed: PackedMPS) -> tuple[float, float]:
     """<H> and <(H - <H>)^2> of a normalised right-canonical MPS, centre on site 0."""
     mpo, packed = of_one_type(mpo, packed)
     mean = energy(mpo, packed, 0.0)
@@ -120,8 +120,9 @@ def energy_and_variance(mpo: BlockMPO, packed: PackedMPS) -> tuple[float, float]
     return mean + remainder, residual_overlap(mpo, packed, mean, mpo, packed, mean).real - remainder**2
 
 
-def of_one_type(mpo: BlockMPO, *states: PackedMPS) -> tuple[Any, ...]:
-    """An MPO and some states, all real or all complex, as the kernels want them."""
+def of_one_type(mpo: BlockMPO | ChargedMPO, *states: PackedMPS) -> tuple[Any, ...]:
+    """An MPO and some states, all real or all complex, as the kernels of dense states want them."""
+    mpo = BlockMPO(*mpo[:4])
     dtype = np.result_type(mpo.values, *(packed.data for packed in states))
     changed = (packed._replace(data=packed.data.astype(dtype, copy=False)) for packed in states)
     return mpo._replace(values=mpo.values.astype(dtype, copy=False)), *changed

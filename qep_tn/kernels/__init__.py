@@ -1,6 +1,7 @@
 """Compiled contractions and DMRG sweeps: arrays in, arrays out."""
 
-from qep_tn.kernels.chain import Chain, bond_limits, load_chain, packed_tensors
+from qep_tn.kernels.chain import Chain, bond_limits, packed_tensors
+from qep_tn.kernels.charged_chain import ChargedChain, ChargedMPO, all_labels
 from qep_tn.kernels.effective import BlockMPO
 from qep_tn.kernels.expectations import evaluate
 from qep_tn.kernels.first_call import compile_for_excited_states, compile_kernels
@@ -13,16 +14,19 @@ from qep_tn.kernels.pairs import correlations
 from qep_tn.kernels.plans import ExpectationPlan, compile_products
 from qep_tn.kernels.response import cut_window, overlap, whole_state, widen_bonds
 from qep_tn.kernels.sampling import sample_levels
-from qep_tn.kernels.sweeps import move_centre, one_site_pass, two_site_sweep
+from qep_tn.kernels.sweeps import load_chain, move_centre, one_site_pass, two_site_sweep
 from qep_tn.kernels.variance import energy, residual_overlap
 
 __all__ = [
     "BlockMPO",
     "Chain",
+    "ChargedChain",
+    "ChargedMPO",
     "ExpectationPlan",
     "MeanField",
     "PackedMPS",
     "SplitOperator",
+    "all_labels",
     "anneal",
     "apply_halves",
     "apply_sparse",

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from qep_tn.kernels.compilation import compiled
-from qep_tn.kernels.effective import grow_left, grow_right
 from qep_tn.kernels.packing import PackedMPS
 
 
@@ -99,70 +98,19 @@ def room_of_two_sites(chain, mpo, vectors):
 
 
 @compiled
-def load_chain(packed, mpo, limits):
-    """A chain from a right-canonical PackedMPS with its centre on site 0; builds all right environments."""
-    chain = empty_chain(packed.dims, limits, mpo.bonds, packed.data)
+def placed(packed, operator_bonds, limits):
+    """A chain from a right-canonical PackedMPS with its centre on site 0; without environments, but at its ends."""
+    chain = empty_chain(packed.dims, limits, operator_bonds, packed.data)
     length = packed.dims.size
     chain.bonds[:] = packed.bonds
     for site in range(length):
         size = packed.offsets[site + 1] - packed.offsets[site]
         start = chain.tensor_starts[site]
         chain.tensors[start : start + size] = packed.data[packed.offsets[site] : packed.offsets[site + 1]]
-    environment_of(chain, mpo, 0)[:] = 1
-    environment_of(chain, mpo, length)[:] = 1
-    scratch = np.empty(scratch_size(chain, mpo, 1), packed.data.dtype)
-    for site in range(length - 1, 0, -1):
-        update_right(chain, mpo, site, scratch)
+    for bond in (0, length):
+        start = chain.environment_starts[bond]
+        chain.environments[start : start + operator_bonds[bond]] = 1
     return chain
-
-
-@compiled
-def update_left(chain, mpo, site, scratch):
-    """The left environment right of `site`, whose tensor is left-canonical."""
-    blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
-    values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
-    target = environment_of(chain, mpo, site + 1)
-    grow_left(blocks, values, environment_of(chain, mpo, site), tensor_of(chain, site), target, scratch)
-
-
-@compiled
-def update_right(chain, mpo, site, scratch):
-    """The right environment left of `site`, whose tensor is right-canonical."""
-    blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
-    values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
-    target = environment_of(chain, mpo, site)
-    grow_right(blocks, values, environment_of(chain, mpo, site + 1), tensor_of(chain, site), target, scratch)
-
-
-@compiled
-def move_centre_right(chain, site):
-    """QR of the tensor of `site`, the centre; the next site becomes the centre. Redundant bond dimensions go."""
-    tensor = tensor_of(chain, site)
-    left, dim, right = tensor.shape
-    q, r = np.linalg.qr(tensor.reshape(left * dim, right))
-    following = tensor_of(chain, site + 1)
-    columns = following.shape[1] * following.shape[2]
-    carried = np.dot(r, following.reshape(right, columns))  # new [r], [r] s c -> new s c
-    chain.bonds[site + 1] = q.shape[1]
-    tensor_of(chain, site)[:] = np.ascontiguousarray(q).reshape(left, dim, q.shape[1])
-    tensor_of(chain, site + 1)[:] = carried.reshape(q.shape[1], following.shape[1], following.shape[2])
-
-
-@compiled
-def move_centre_left(chain, site):
-    """The mirror image of `move_centre_right`: LQ of the centre, `site`; the site before it becomes the centre."""
-    tensor = tensor_of(chain, site)
-    left, dim, right = tensor.shape
-    q, r = np.linalg.qr(np.conj(tensor).reshape(left, dim * right).T)  # l [s r] -> (s r) new, new l
-    before = tensor_of(chain, site - 1)
-    rows = before.shape[0] * before.shape[1]
-    carried = np.dot(before.reshape(rows, left), np.conj(r).T)  # c s [l], [l] new -> c s new
-    chain.bonds[site] = q.shape[1]
-    target = tensor_of(chain, site).reshape(q.shape[1], dim * right)
-    for k in range(q.shape[1]):
-        for n in range(q.shape[0]):
-            target[k, n] = np.conj(q[n, k])
-    tensor_of(chain, site - 1)[:] = carried.reshape(before.shape[0], before.shape[1], q.shape[1])
 
 
 @compiled

@@ -18,6 +18,7 @@ from typing import Any
 import llvmlite  # type: ignore[import-untyped]
 import numba
 import numpy as np
+from numba.extending import overload  # type: ignore[import-untyped]
 
 SOURCES = Path(__file__).parent
 SETTINGS: Any = numba.config
@@ -77,6 +78,36 @@ def compiled(kernel: Callable):
         return numba.njit(nogil=True)(kernel)
     with _numba_setting("CACHE_DIR", str(FOLDER)):  # read when a function is decorated, so no others are moved
         return numba.njit(cache=True, nogil=True)(kernel)
+
+
+CHARGED: set[type] = set()
+
+
+def with_charges(tuples: type) -> type:
+    """Named tuples that carry the charges of what they hold."""
+    CHARGED.add(tuples)
+    return tuples
+
+
+def chosen(plain: Callable, charged: Callable) -> Any:
+    """A kernel that is `charged` where its first argument is a named tuple with charges, and `plain` elsewhere.
+
+    Compiled code takes one of them by its types, and holds nothing of the other.
+    """
+
+    def either(first, *others):
+        return (charged if type(first) in CHARGED else plain)(first, *others)
+
+    @overload(either)
+    def by_type(first, *others):
+        kernel = charged if first.instance_class in CHARGED else plain
+
+        def call(first, *others):
+            return kernel(first, *others)
+
+        return call
+
+    return either
 
 
 def compile_for(kernel: Any, signature: tuple, optimization: int) -> None:

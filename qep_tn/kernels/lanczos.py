@@ -3,14 +3,15 @@
 import numpy as np
 
 from qep_tn.kernels.compilation import compiled
-from qep_tn.kernels.effective import apply_effective
+from qep_tn.kernels.steps import apply_problem, set_vector, vector_of
 
 
 @compiled
-def lowest_eigenvector(blocks, values, left, right, x, lifted, krylov, scratch, vectors, tolerance, reduction):
+def lowest_eigenvector(problem, x, lifted, krylov, scratch, vectors, tolerance, reduction):
     """Improve x, normalised, towards the lowest eigenvector of H_eff by Lanczos iteration; x is overwritten.
 
-    lifted: (any number, x.size) vectors v; v v^H is added to H_eff for each.
+    problem: of one or two sites, see `qep_tn.kernels.steps`. x: (left, physical, right).
+    lifted: (any number, size) vectors v of the problem; v v^H is added to H_eff for each.
     krylov: (more than `vectors`, at least x.size) room for the Krylov vectors.
     vectors: most Krylov vectors. Stops when the residual's norm is below `tolerance`, or below `reduction` times the
         first one.
@@ -18,17 +19,16 @@ def lowest_eigenvector(blocks, values, left, right, x, lifted, krylov, scratch, 
     orthogonalised twice against all others: otherwise copies of converged eigenvalues appear, and energies below the
     true one.
     """
-    size = x.size
+    vector = vector_of(problem, x)
+    size = vector.size
     basis = krylov.reshape(-1)[: (vectors + 1) * size].reshape(vectors + 1, size)
     diagonal, below = np.empty(vectors), np.empty(vectors)
     coefficients = np.ones(vectors)
-    basis[0] = x.reshape(size)
+    basis[0] = vector
     energy, first_residual, count = 0.0, 0.0, 0
     for k in range(min(vectors, size)):
         new = basis[k + 1]
-        apply_effective(
-            blocks, values, left, right, basis[k].reshape(x.shape), new.reshape(x.shape), scratch
-        )  # fmt: skip
+        apply_problem(problem, basis[k], new, x.shape, scratch)
         for n in range(lifted.shape[0]):
             new += np.vdot(lifted[n], basis[k]) * lifted[n]
         diagonal[k] = np.vdot(basis[k], new).real
@@ -47,11 +47,11 @@ def lowest_eigenvector(blocks, values, left, right, x, lifted, krylov, scratch, 
             break
         new /= below[k]
     if count > 1:
-        flat = x.reshape(size)
-        flat[:] = 0
+        vector[:] = 0
         for k in range(count):
-            flat += coefficients[k] * basis[k]
-        flat /= np.sqrt(np.vdot(flat, flat).real)
+            vector += coefficients[k] * basis[k]
+        vector /= np.sqrt(np.vdot(vector, vector).real)
+        set_vector(problem, x, vector)
     return diagonal[0], energy, first_residual
 
 

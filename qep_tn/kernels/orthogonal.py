@@ -5,12 +5,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qep_tn.kernels.chain import Chain, environment_of, room_of_two_sites, tensor_of, update_left, update_right
+from qep_tn.kernels.chain import Chain, room_of_two_sites, tensor_of
 from qep_tn.kernels.compilation import compiled
-from qep_tn.kernels.effective import merged_blocks
 from qep_tn.kernels.lanczos import lowest_eigenvector
 from qep_tn.kernels.packing import PackedMPS
-from qep_tn.kernels.sweeps import add_noise, split_left, split_right, two_site_tensor
+from qep_tn.kernels.steps import (
+    split_left,
+    split_right,
+    two_site_problem,
+    two_site_tensor,
+    update_left,
+    update_right,
+    vector_of,
+)
+from qep_tn.kernels.sweeps import add_noise
 
 
 class LowerStates(NamedTuple):
@@ -146,17 +154,19 @@ def orthogonal_sweep(chain, mpo, lower, height, cutoff, max_bond, vectors, toler
         lifted = np.empty((states, theta.size), theta.dtype)
         project_lower(lower, chain, site, lifted)
         lifted *= np.sqrt(height)
+        problem = two_site_problem(chain, mpo, site)
         if noise > 0:
-            add_noise(flat, noise)
+            add_noise(problem, theta, noise)
         for n in range(states):  # what truncation left of them, or little of it where they are hardly there
             lift = np.vdot(lifted[n], lifted[n]).real + 0.5 * height / length
             flat -= np.vdot(lifted[n], flat) / lift * lifted[n]
         flat /= np.sqrt(np.vdot(flat, flat).real)
-        blocks, values = merged_blocks(mpo, site, chain.dims[site + 1])
-        left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 2)
+        lifts = np.empty((states, vector_of(problem, theta).size), theta.dtype)
+        for n in range(states):
+            lifts[n] = vector_of(problem, lifted[n].reshape(theta.shape))
         _, energy, _ = lowest_eigenvector(
-            blocks, values, left, right, theta, lifted, krylov, scratch, vectors, tolerance, reduction
-        )  # fmt: skip
+            problem, theta, lifts, krylov, scratch, vectors, tolerance, reduction
+        )
         limit = min(max_bond, chain.limits[site + 1])
         weight = noise / np.sqrt(height)
         if rightwards:

@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from qep_tn.kernels.chain import (
-    empty_chain,
-    environment_of,
+from qep_tn.kernels.chain import room_of_two_sites, scratch_size, tensor_of
+from qep_tn.kernels.compilation import compiled
+from qep_tn.kernels.lanczos import lowest_eigenvector
+from qep_tn.kernels.steps import (
+    empty_whole,
+    empty_window,
     move_centre_left,
-    room_of_two_sites,
-    scratch_size,
-    tensor_of,
+    split_left,
+    split_right,
+    two_site_problem,
+    two_site_tensor,
     update_left,
     update_right,
 )
-from qep_tn.kernels.compilation import compiled
-from qep_tn.kernels.effective import merged_blocks
-from qep_tn.kernels.lanczos import lowest_eigenvector
-from qep_tn.kernels.sweeps import split_left, split_right, two_site_tensor
 
 _LARGEST_RESPONSE = 0.3  # a larger one is scaled down: the state must stay what it is
 
@@ -48,8 +48,7 @@ def widen_bonds(
         bond = chain.bonds[site + 1]
         rows, columns = chain.bonds[site] * chain.dims[site], chain.dims[site + 1] * chain.bonds[site + 2]
         state = theta.reshape(rows, columns)
-        blocks, values = merged_blocks(mpo, site, chain.dims[site + 1])
-        left, right = environment_of(chain, mpo, site), environment_of(chain, mpo, site + 2)
+        problem = two_site_problem(chain, mpo, site)
         # side by side in the direction whose density matrix is summed over
         shape = (rows, starts * columns) if direction > 0 else (starts * rows, columns)
         responses = np.empty(shape, dtype)
@@ -61,9 +60,7 @@ def widen_bonds(
                 second = tensor_of(chain, site + 1).reshape(bond * columns) if direction > 0 else carried
                 nudged += np.dot(first.reshape(rows, bond), second.reshape(bond, columns)).reshape(theta.shape)
             nudged /= np.sqrt(np.vdot(nudged.reshape(theta.size), nudged.reshape(theta.size)).real)
-            lowest_eigenvector(
-                blocks, values, left, right, nudged, krylov[:0], krylov, scratch, vectors, tolerance, 1e-3
-            )  # fmt: skip
+            lowest_eigenvector(problem, nudged, krylov[:0], krylov, scratch, vectors, tolerance, 1e-3)
             nudged -= np.vdot(theta.reshape(theta.size), nudged.reshape(theta.size)) * theta
             response = nudged.reshape(rows, columns)
             norm = np.sqrt(np.vdot(response.reshape(theta.size), response.reshape(theta.size)).real)
@@ -108,8 +105,7 @@ def cut_window(chain, mpo, first, last, centre, limits):
     centre: of the chain, within the window. mpo: the part of the chain's that belongs to the window; the
         environments inside are built with it. limits: what the window's bonds have room for.
     """
-    window = empty_chain(chain.dims[first : last + 1].copy(), limits.copy(), mpo.bonds, chain.tensors)
-    window.bonds[:] = chain.bonds[first : last + 2]
+    window = empty_window(chain, first, last, limits, mpo.bonds)
     for site in range(first, last + 1):
         tensor_of(window, site - first)[:] = tensor_of(chain, site)
     length = last - first + 1
@@ -133,10 +129,7 @@ def whole_state(chain, window, first):
     The window's centre is on its first site, left of which the chain's tensors are left-canonical.
     """
     length = chain.dims.size
-    limits = chain.bonds.copy()
-    limits[first : first + window.bonds.size] = window.bonds
-    operator_bonds = np.zeros(length + 1, np.int64)
-    state = empty_chain(chain.dims, limits, operator_bonds, chain.tensors)
+    state = empty_whole(chain, window, first)
     for site in range(length):
         inside = first <= site < first + window.dims.size
         tensor_of(state, site)[:] = tensor_of(window, site - first) if inside else tensor_of(chain, site)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -17,6 +17,9 @@ from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
+    ChargedChain,
+    ChargedMPO,
+    all_labels,
     bond_limits,
     compile_kernels,
     load_chain,
@@ -33,8 +36,10 @@ from qep_tn.solvers.product_starts import (
     rests_in_product_states,
 )
 from qep_tn.solvers.protocol import Nudging, T
+from qep_tn.solvers.sectors import Conserved, conserved_by, state_in_sector
+from qep_tn.states.charges import charged_form
 from qep_tn.states.ground_state import GroundState, SolveStatus
-from qep_tn.states.mps import MPS
+from qep_tn.states.mps import MPS, BondCharges
 
 # Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
 # with every update, so little is enough,
@@ -43,6 +48,7 @@ _ROUGH = (3, 1e-2)  # the first sweeps end where they do with 4 vectors; with 2,
 _THOROUGH = (20, 1e-5)  # but not between nearly degenerate levels
 # (noise, cutoff, bond dimension) of the sweeps from an unconverged state, which is needlessly entangled
 _COARSE = ((1e-2, 1e-3, 8), (1e-2, 1e-3, 8), (0.0, 1e-4, 12))
+_SPREAD = ((3e-1, 1e-3, 16), (1e-1, 1e-3, 16), *_COARSE)  # from a configuration, which no one chose for its energy
 _KICK = ((1e-1, 1e-3), (1e-2, 1e-4), (1e-3, 1e-5), (1e-4, 0.0))  # (noise, cutoff) of sweeps out of a false minimum
 _KICKS = 4
 # Of the cutoff that a gradient begins with, over the root of the relative error asked for: truncation changes gradients
@@ -57,6 +63,7 @@ _FIRST_CUTOFF, _STAGE_SWEEPS = 1e-5, 8  # of the stages, each ten times finer, f
 _COARSE_ERROR = 1e-4  # of the sum of all coefficients: what coarse sweeps leave of the energy, at most
 _SAME_ENERGY = 1e-9  # of it: energies after the first stage that need not differ
 _PATIENCE = 12
+_BLOCKS_PAY = 32  # bond dimension from which on sweeps in blocks of a conserved charge are faster
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +75,12 @@ class NumbaDMRG(DMRGSettings):
     Fields as in `DMRGSettings`, and
     threads: how many threads take independent work, such as the two signs of a nudge; 1 or 2. Results do not depend
         on it.
+    sector: which charges a search keeps to, by the names of operators whose sum over all sites they are, such as
+        {"Sz": 0} or {"N": 32}. None searches all; what H conserves then only makes blocks.
     """
 
     threads: int = 2
+    sector: Mapping[str, float] | None = None
     nudging: ClassVar[Nudging] = Nudging.WINDOW
 
     def __post_init__(self) -> None:
@@ -107,6 +117,9 @@ class NumbaDMRG(DMRGSettings):
         if len(H.sites) < 3:
             raise ValueError("NumbaDMRG needs a chain of at least 3 sites; use ExactDiagonalization")
         coefficients = H.coefficients(theta)
+        conserved = conserved_by(H, coefficients, self.sector)
+        if self.sector is not None and conserved is not None:
+            return self._in_sector(H, coefficients, conserved, start)
         mpo = H.mpo.fill_blocks(coefficients)
         warm = start.state.tensors[:1] if start is not None and isinstance(start.state, MPS) else ()
         compile_kernels(str(np.result_type(mpo.values, *warm)))
@@ -114,28 +127,65 @@ class NumbaDMRG(DMRGSettings):
         products, doubt = self._from_products(H, coefficients, mpo, scale)
         if start is not None and isinstance(start.state, MPS):
             search = _Search(self, mpo, scale, start.state)
+            search.in_blocks(conserved)
             search.converge(self.schmidt_cutoff, self.max_sweeps)
             # sweeps never leave an eigenstate, whichever it is; nor, but by rounding, its sector of a symmetry
             if search.began_in_eigenstate or search.energies[0] - search.energy > _FAR * scale:
-                cold = self._cold_start(H, theta, mpo, scale, products)
+                cold = self._cold_start(H, theta, mpo, scale, products, conserved)
                 search = cold if cold.energy < search.energy - 1e-12 * scale else search
             elif (rival := lowest_of(search, products)) is not search:
-                rival.through_stages(0.1 * _FIRST_CUTOFF)
+                rival.through_stages(0.1 * _FIRST_CUTOFF, conserved)
                 search = rival
         else:
-            search = self._cold_start(H, theta, mpo, scale, products)
-        return self._settled(H, coefficients, search, doubt)
+            search = self._cold_start(H, theta, mpo, scale, products, conserved)
+        return self._settled(H, coefficients, search, doubt, conserved)
 
     def refined(self, H: Hamiltonian, theta: Theta, state: GroundState) -> GroundState:
         """A ground state that these settings have found at a coarser cutoff, at the one in force."""
         coefficients = H.coefficients(theta)
         search = _Search(self, H.mpo.fill_blocks(coefficients), float(np.abs(coefficients).sum()) or 1.0, state.mps)
+        conserved = conserved_by(H, coefficients, self.sector)
+        search.in_blocks(conserved)
         search.converge(self.schmidt_cutoff, self.max_sweeps)
-        return self._settled(
-            H, coefficients, search, state.message if state.status is SolveStatus.LOWER_MAY_EXIST else ""
-        )
+        doubt = state.message if state.status is SolveStatus.LOWER_MAY_EXIST else ""
+        return self._settled(H, coefficients, search, doubt, conserved)
 
-    def _settled(self, H: Hamiltonian, coefficients: NDArray, search: _Search, doubt: str) -> GroundState:
+    def _in_sector(
+        self, H: Hamiltonian, coefficients: NDArray, conserved: Conserved, start: GroundState | None
+    ) -> GroundState:
+        """The lowest state of the sector: from `start`, if that is in it, or from an even configuration with noise, of
+        which sweeps see no more than the sector; then on as in `ground_state`.
+        """
+        scale = float(np.abs(coefficients).sum()) or 1.0
+        if start is not None and isinstance(start.state, MPS):
+            warm = charged_form(start.state, conserved.charges.levels)
+            if warm is not None and warm.charges is not None and warm.charges.total == conserved.total:
+                search = _Search(self, conserved.mpo, scale, warm)
+                search.converge(self.schmidt_cutoff, self.max_sweeps)
+                if not search.began_in_eigenstate and search.energies[0] - search.energy <= _FAR * scale:
+                    return self._settled(H, coefficients, search, "", conserved)
+            else:
+                log.info("the start is not in the sector; the search begins anew")
+        kind = complex if np.iscomplexobj(conserved.mpo.values) else float
+        even = charged_form(state_in_sector(H.sites, conserved, kind), conserved.charges.levels)
+        assert even is not None
+        compile_kernels(np.dtype(kind).name, charged=True)
+
+        def coarse(seed: int | None) -> _Search:
+            search = _Search(self, conserved.mpo, scale, even)
+            search.coarse(seed, _SPREAD)
+            return search
+
+        found = self.map(coarse, [self.seed, self.seed + 100, None])
+        best = min(found, key=lambda search: search.energy)
+        best.converge(max(_FIRST_CUTOFF, self.schmidt_cutoff), _STAGE_SWEEPS)
+        best = lowest_of(best, found)
+        best.through_stages(0.1 * _FIRST_CUTOFF)
+        return self._settled(H, coefficients, best, "", conserved)
+
+    def _settled(
+        self, H: Hamiltonian, coefficients: NDArray, search: _Search, doubt: str, conserved: Conserved | None
+    ) -> GroundState:
         """A search's state, kicked as long as its energy variance is too large, and polished at the largest bond."""
         mpo = search.mpo
         for kick in range(_KICKS + 1):
@@ -159,12 +209,13 @@ class NumbaDMRG(DMRGSettings):
         state = search.state
         return GroundState(
             energy, state, H.sites, variance, search.truncation, tuple(state.bond_dimensions), search.sweeps,
-            status_of(search.converged, doubt), message,
+            status_of(search.converged, doubt), message, sector=_sector_of(state, conserved),
         )  # fmt: skip
 
     def _cold_start(
-        self, H: Hamiltonian, theta: Theta, mpo: BlockMPO, scale: float, products: list[_Search]
-    ) -> _Search:
+        self, H: Hamiltonian, theta: Theta, mpo: BlockMPO, scale: float, products: list[_Search],
+        conserved: Conserved | None,
+    ) -> _Search:  # fmt: skip
         """The best of several starts, converged.
 
         One is the product state that the local fields favour; from there correlations grow coherently, without
@@ -197,7 +248,7 @@ class NumbaDMRG(DMRGSettings):
             if symmetric.energy < best.energy - 10 * _FIRST_CUTOFF**2 * scale:
                 best = symmetric
         best = lowest_of(best, products)
-        best.through_stages(0.1 * _FIRST_CUTOFF)
+        best.through_stages(0.1 * _FIRST_CUTOFF, conserved)
         return best
 
     def _from_products(
@@ -233,19 +284,35 @@ class NumbaDMRG(DMRGSettings):
 class _Search:
     """One search for a ground state: where it stands, and what it has spent."""
 
-    def __init__(self, settings: NumbaDMRG, mpo: BlockMPO, scale: float, state: MPS) -> None:
+    def __init__(self, settings: NumbaDMRG, mpo: BlockMPO | ChargedMPO, scale: float, state: MPS) -> None:
         self.settings, self.scale, self.sites = settings, scale, state.sites
         self.unit = scale / len(state.tensors)  # of energy, for what happens on one site
-        packed = state.packed
-        dtype = np.result_type(packed.data, mpo.values)
-        packed = packed._replace(data=packed.data.astype(dtype, copy=False))
-        self.mpo = mpo._replace(values=mpo.values.astype(dtype, copy=False))
-        limits = np.maximum(bond_limits(packed.dims, settings.max_bond), packed.bonds)
-        self.chain: Chain = load_chain(packed, self.mpo, limits)
+        self._load(mpo, state)
         self.energies: list[float] = []
         self.sweeps, self.truncation, self.change, self.converged = 0, 0.0, np.inf, False
         self.began_in_eigenstate = False
         self.slow = 0  # sweeps in a row that hardly brought the energy nearer to where it falls
+
+    def _load(self, mpo: BlockMPO | ChargedMPO, state: MPS) -> None:
+        packed = state.packed
+        dtype = np.result_type(packed.data, mpo.values)
+        packed = packed._replace(data=packed.data.astype(dtype, copy=False))
+        self.mpo = mpo._replace(values=mpo.values.astype(dtype, copy=False))
+        limits = np.maximum(bond_limits(packed.dims, self.settings.max_bond), packed.bonds)
+        charges = None
+        if isinstance(mpo, ChargedMPO) and state.charges is not None:
+            compile_kernels(str(dtype), charged=True)
+            charges = state.charges.labels, state.charges.levels
+        self.chain: Chain | ChargedChain = load_chain(packed, self.mpo, limits, charges)
+
+    def in_blocks(self, conserved: Conserved | None) -> None:
+        """Go on in blocks of conserved charges, if there are any, the state's are definite, and bonds are large."""
+        if conserved is None or isinstance(self.chain, ChargedChain) or self.chain.bonds.max() < _BLOCKS_PAY:
+            return
+        state = charged_form(self.state, conserved.charges.levels)
+        if state is not None and state.charges is not None:
+            log.debug("in blocks of %s", conserved.charges.sector(state.charges.total))
+            self._load(conserved.mpo, state)
 
     @property
     def energy(self) -> float:
@@ -255,7 +322,10 @@ class _Search:
     @property
     def state(self) -> MPS:
         """After the last sweep."""
-        return MPS.from_packed(self.sites, packed_tensors(self.chain))
+        charges = None
+        if isinstance(self.chain, ChargedChain):
+            charges = BondCharges(all_labels(self.chain), self.chain.levels)
+        return MPS.from_packed(self.sites, packed_tensors(self.chain), charges)
 
     def sweep(
         self, cutoff: float, max_bond: int, noise: float = 0.0, seed: int = 0, local: tuple[int, float] | None = None
@@ -273,9 +343,9 @@ class _Search:
         self.energies.append(energy)
         self.sweeps += 1
 
-    def coarse(self, seed: int | None) -> None:
+    def coarse(self, seed: int | None, stages: tuple[tuple[float, float, int], ...] = _COARSE) -> None:
         """A few cheap sweeps from a state far from converged, with noise unless the seed is None."""
-        for n, (noise, cutoff, bond) in enumerate(_COARSE):
+        for n, (noise, cutoff, bond) in enumerate(stages):
             cutoff = max(cutoff, self.settings.schmidt_cutoff)
             if seed is None:
                 self.sweep(cutoff, bond, local=_ROUGH)
@@ -300,11 +370,13 @@ class _Search:
             if final and self.slow >= _PATIENCE:
                 break
 
-    def through_stages(self, cutoff: float) -> None:
+    def through_stages(self, cutoff: float, conserved: Conserved | None = None) -> None:
         """Converge at ever finer cutoffs, from this one to the one in force."""
         while cutoff > 2 * self.settings.schmidt_cutoff:
+            self.in_blocks(conserved)
             self.converge(cutoff, _STAGE_SWEEPS)
             cutoff *= 0.1
+        self.in_blocks(conserved)
         self.converge(self.settings.schmidt_cutoff, self.settings.max_sweeps)
 
     def kick(self, number: int) -> None:
@@ -347,6 +419,13 @@ def lowest_of(search: _Search, rivals: list[_Search]) -> _Search:
         if rival.energy < best.energy - _SAME_ENERGY * search.scale:
             best = rival
     return best
+
+
+def _sector_of(state: MPS, conserved: Conserved | None) -> dict[str, float] | None:
+    """The charges of a state, by name, where its bonds have them."""
+    if state.charges is None or conserved is None:
+        return None
+    return conserved.charges.sector(state.charges.total)
 
 
 def slowly_falling(energies: list[float]) -> bool:

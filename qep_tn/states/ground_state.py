@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -68,6 +68,7 @@ class GroundState:
     bond_dimensions: of the bonds between sites; empty if the state is not an MPS.
     status, message: whether the solver met its tolerance; if not, what happened and the remedy.
     gap: to the next level, where the solver knows it.
+    sector: the conserved charges that it was searched with, by name; None where there were none.
     """
 
     energy: float
@@ -80,6 +81,7 @@ class GroundState:
     status: SolveStatus = SolveStatus.CONVERGED
     message: str = "converged"
     gap: float | None = None
+    sector: Mapping[str, float] | None = None
 
     @property
     def converged(self) -> bool:

@@ -20,15 +20,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class BondCharges:
+    """Conserved charges of an MPS, as integers.
+
+    labels: of the indices of all L + 1 bonds, one bond after another, each ascending; what lies left of the bond has
+        this charge. levels: of the basis states of all sites.
+    """
+
+    labels: NDArray
+    levels: NDArray
+
+    @property
+    def total(self) -> int:
+        """Of the whole chain."""
+        return int(self.labels[-1] - self.labels[0])
+
+
+@dataclass(frozen=True, eq=False)
 class MPS:
     """A normalised matrix product state with open boundaries, right-canonical, orthogonality centre on site 0.
 
     tensors: one (left, physical, right) array for each site, all real or all complex; the outer bonds have
         dimension 1. `MPS.from_tensors` brings any tensors into this form.
+    charges: of its bonds, where they are known to be definite.
     """
 
     sites: Sites
     tensors: tuple[NDArray, ...]
+    charges: BondCharges | None = None
     has_overlaps: ClassVar[bool] = True
 
     @classmethod
@@ -48,11 +67,11 @@ class MPS:
         return cls(tuple(sites), tuple(reversed(right_canonical)))
 
     @classmethod
-    def from_packed(cls, sites: Sites, packed: PackedMPS) -> MPS:
+    def from_packed(cls, sites: Sites, packed: PackedMPS, charges: BondCharges | None = None) -> MPS:
         """An MPS from a buffer of tensors that are right-canonical and normalised."""
         shapes = zip(packed.bonds[:-1].tolist(), packed.dims.tolist(), packed.bonds[1:].tolist(), strict=True)
         parts = np.split(packed.data, packed.offsets[1:-1])
-        return cls(tuple(sites), tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
+        return cls(tuple(sites), tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)), charges)
 
     @classmethod
     def random(cls, sites: Sites, bond: int, seed: int, dtype: type = float) -> MPS:
@@ -175,8 +194,9 @@ class MPS:
         return float(self.entanglement_entropy()[middle - 1]) if middle else 0.0
 
     def arrays(self) -> dict[str, NDArray]:
-        """All tensors in one buffer, and the L + 1 bond dimensions."""
-        return {"data": self.packed.data, "bonds": self.packed.bonds}
+        """All tensors in one buffer, the L + 1 bond dimensions, and charges, if there are any."""
+        charges = {} if self.charges is None else {"labels": self.charges.labels, "levels": self.charges.levels}
+        return {"data": self.packed.data, "bonds": self.packed.bonds, **charges}
 
     @classmethod
     def from_arrays(cls, sites: Sites, arrays: Mapping[str, NDArray]) -> MPS:
@@ -197,7 +217,10 @@ class MPS:
         if data.dtype.kind not in "fc" or data.shape != (ends[-1],):
             raise ValueError("its tensors are not those of a chain of these sites")
         parts = np.split(data, ends[:-1])
-        return cls(tuple(sites), tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
+        charges = BondCharges(arrays["labels"], arrays["levels"]) if "labels" in arrays else None
+        if charges is not None and charges.labels.shape != (bonds.sum(),):
+            raise ValueError("its charges are not those of its bonds")
+        return cls(tuple(sites), tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)), charges)
 
     def to_dense(self) -> NDArray:
         """The state vector, site 0 the most significant. For tests on small chains."""

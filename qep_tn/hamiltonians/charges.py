@@ -1,0 +1,236 @@
+"""Conserved charges: numbers of particles and 2 S^z, found from the terms of a Hamiltonian, and its MPO in their blocks.
+
+A product such as X X changes 2 S^z by 4, 0 and -4 in parts; only with Y Y, and equal coefficients, the parts that
+change it cancel. So every factor is split into parts that change the charges by a definite amount, equal terms are
+summed up, and what is left of those that change a charge says whether it is conserved.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from qep_tn.hamiltonians.mpo import ParametricMPO
+from qep_tn.hamiltonians.operators import Operator, Product
+from qep_tn.hamiltonians.sites import Site, Sites
+from qep_tn.kernels import BlockMPO, ChargedMPO
+
+KNOWN = ("Sz", "Number", "NumberUp", "NumberDown")  # operators whose sum over all sites may be conserved
+_SHORT = {"N": "Number", "NUp": "NumberUp", "NDown": "NumberDown"}
+_ROUNDING = 1e-14  # of the largest coefficient, in one that cancels
+
+
+@dataclass(frozen=True)
+class Charges:
+    """Some charges of a chain, together one integer: several are digits of it.
+
+    names: of the operators, each summed over all sites. levels: the integer of each basis state, one array a site.
+    strides: what a unit of each is worth. units: what a unit is, 1/2 for Sz and 1 elsewhere.
+    """
+
+    names: tuple[str, ...]
+    levels: tuple[NDArray, ...]
+    strides: tuple[int, ...]
+
+    @classmethod
+    def of_sites(cls, sites: Sites, names: Sequence[str]) -> Charges:
+        """Those of these names; a site without the operator has none of it."""
+        total, strides, stride = [np.zeros(site.dimension, int) for site in sites], [], 1
+        for name in names:
+            values = [charges_of(site, name) for site in sites]
+            for sum_of_all, more in zip(total, values, strict=True):
+                sum_of_all += stride * more
+            strides.append(stride)
+            stride *= 2 * sum(int(abs(v).max()) for v in values) + 1
+        return cls(tuple(names), tuple(total), tuple(strides))
+
+    @property
+    def flat(self) -> NDArray:
+        """The integers of all basis states, one site after another."""
+        return np.concatenate(self.levels)
+
+    def integer(self, sector: Mapping[str, float]) -> int:
+        """A sector, by the names of the charges, as one integer."""
+        return sum(round(sector[n] / unit_of(n)) * s for n, s in zip(self.names, self.strides, strict=True))
+
+    def sector(self, integer: int) -> dict[str, float]:
+        """The inverse of `integer`."""
+        digits = []
+        for stride in reversed(self.strides):
+            digit = round(integer / stride)
+            integer -= digit * stride
+            digits.append(digit)
+        return {n: d * unit_of(n) for n, d in zip(self.names, reversed(digits), strict=True)}
+
+
+def unit_of(name: str) -> float:
+    """What a charge comes in multiples of."""
+    return 0.5 if name == "Sz" else 1
+
+
+def charges_of(site: Site, name: str) -> NDArray:
+    """The charge of each basis state of a site, in its unit; zeros if it has none.
+
+    Raises ValueError if the operator is not diagonal, or has other values.
+    """
+    if name not in site.operators:
+        return np.zeros(site.dimension, int)
+    matrix = site.operators[name]
+    values = np.diagonal(matrix).real / unit_of(name)
+    if not np.array_equal(matrix, np.diag(np.diagonal(matrix))) or abs(values - np.rint(values)).max() > 1e-12:
+        raise ValueError(f"{name} of a {site.name} is no charge: it must be diagonal, with values that count something")
+    return np.rint(values).astype(int)
+
+
+@dataclass(frozen=True)
+class ChargedTerms:
+    """Products of one-site operators, as terms that change charges by definite amounts.
+
+    sites: with the parts of operators, by name. terms: products of these. matrix: coefficient of each term in each
+    product, (terms, products). changes: of the charges, by each term.
+    """
+
+    charges: Charges
+    sites: Sites
+    terms: tuple[Product, ...]
+    matrix: sparse.csr_array
+    changes: NDArray
+
+    @classmethod
+    def of_products(cls, sites: Sites, products: Sequence[Product], charges: Charges) -> ChargedTerms:
+        """Split products of operators on these sites."""
+        named: dict[Site, dict[bytes, tuple[str, NDArray]]] = {site: {} for site in sites}
+        numbers: dict[Product, int] = {}
+        rows, columns, values, changes = [], [], [], []
+        for column, product in enumerate(products):
+            parts = []
+            for site, names in product:
+                known = named[sites[site]]
+                split = _by_charge(sites[site].matrix(names), charges.levels[site])
+                parts.append(
+                    [
+                        (change, scale, (site, (known.setdefault(m.tobytes(), (f"part{len(known)}", m))[0],)))
+                        for change, scale, m in split
+                    ]
+                )
+            for choice in itertools.product(*parts):
+                term = tuple(factor for _, _, factor in choice)
+                if term not in numbers:
+                    numbers[term] = len(numbers)
+                    changes.append(sum(change for change, _, _ in choice))
+                rows.append(numbers[term])
+                columns.append(column)
+                values.append(np.prod([scale for _, scale, _ in choice]))
+        entries = np.array(values, complex)
+        entries = entries if entries.imag.any() else entries.real
+        matrix = sparse.csr_array((entries, (rows, columns)), shape=(len(numbers), len(products)))
+        with_parts = {
+            site: Site(f"{site.name} in parts", {"Id": np.eye(site.dimension), **dict(parts.values())})
+            for site, parts in named.items()
+        }
+        return cls(charges, tuple(with_parts[s] for s in sites), tuple(numbers), matrix, np.array(changes, int))
+
+    def breaking(self, coefficients: NDArray) -> NDArray:
+        """Numbers of the terms that change a charge, at these coefficients of the products."""
+        strengths = np.abs(self.matrix @ coefficients)
+        largest = strengths.max(initial=0.0)
+        return np.flatnonzero((self.changes != 0) & (strengths > _ROUNDING * largest))
+
+    def fill(self, coefficients: NDArray) -> BlockMPO:
+        """The MPO of the terms that change no charge."""
+        strengths = self.matrix @ coefficients
+        return self._structure.fill_blocks(strengths[self.changes == 0])
+
+    @cached_property
+    def _structure(self) -> ParametricMPO:
+        kept = np.flatnonzero(self.changes == 0)
+        return ParametricMPO(self.sites, tuple(self.terms[n] for n in kept))
+
+
+@lru_cache(maxsize=32)
+def charged_terms(sites: Sites, products: tuple[Product, ...], names: tuple[str, ...]) -> ChargedTerms:
+    """The terms of some products, split once."""
+    return ChargedTerms.of_products(sites, products, Charges.of_sites(sites, names))
+
+
+def conserved(sites: Sites, products: tuple[Product, ...], coefficients: NDArray) -> tuple[str, ...]:
+    """Which of the known charges this sum of products conserves; of those that say the same, the first."""
+    names = [name for name in KNOWN if any(name in site.operators for site in sites)]
+    kept: list[str] = []
+    independent: list[NDArray] = [np.concatenate([np.ones(site.dimension) for site in sites])]
+    for name in names:
+        values = np.concatenate([charges_of(site, name) for site in sites]).astype(float)
+        if np.linalg.matrix_rank(_up_to_constants(sites, [*independent[1:], values])) <= len(kept):
+            continue
+        if not len(charged_terms(sites, products, (name,)).breaking(coefficients)):
+            kept.append(name)
+            independent.append(values)
+    return tuple(kept)
+
+
+def refuse_broken(terms: ChargedTerms, coefficients: NDArray) -> None:
+    """Raise ValueError, with the term, if a charge is not conserved."""
+    broken = terms.breaking(coefficients)
+    if not len(broken):
+        return
+    largest = broken[np.argmax(np.abs((terms.matrix @ coefficients)[broken]))]
+    product = terms.matrix[[largest]].tocoo().coords[1][0]
+    change = terms.charges.sector(int(terms.changes[largest]))
+    names = " and ".join(terms.charges.names)
+    raise ValueError(
+        f"sector: H does not conserve {names}: its product number {product} has a part that changes "
+        f"{', '.join(f'{n} by {v:g}' for n, v in change.items() if v)}; leave the sector out, or the term"
+    )
+
+
+def with_state_charges(mpo: BlockMPO, levels: Sequence[NDArray]) -> ChargedMPO:
+    """An MPO whose terms conserve the charges, with the charges of its states."""
+    starts = np.cumsum(mpo.bonds) - mpo.bonds
+    charges = np.zeros(int(mpo.bonds.sum()), int)
+    for site, values in enumerate(levels):
+        row, column, out, into = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]].T
+        charges[starts[site + 1] + column] = charges[starts[site] + row] + values[out] - values[into]
+    return ChargedMPO(*mpo, charges, starts)
+
+
+def full_names(sector: Mapping[str, float]) -> dict[str, float]:
+    """A sector by the names of operators, where it has "N" for "Number".
+
+    Raises ValueError if a value is none that its charge can have.
+    """
+    result = {_SHORT.get(name, name): float(value) for name, value in sector.items()}
+    for name, value in result.items():
+        steps = value / unit_of(name)
+        if abs(steps - round(steps)) > 1e-9:
+            raise ValueError(f"sector: {name} = {value:g}; it comes in multiples of {unit_of(name):g}")
+    return result
+
+
+def _up_to_constants(sites: Sites, vectors: Sequence[NDArray]) -> NDArray:
+    """Charges as rows, less what all basis states of a site have in common."""
+    ends = np.cumsum([site.dimension for site in sites])[:-1]
+    return np.array([np.concatenate([part - part[0] for part in np.split(v, ends)]) for v in vectors])
+
+
+def _by_charge(matrix: NDArray, charges: NDArray) -> list[tuple[int, complex, NDArray]]:
+    """A matrix as (change of charge, scale, part); parts that are multiples of each other come out equal."""
+    change = charges[:, None] - charges[None, :]
+    result = []
+    for q in np.unique(change[matrix != 0]):
+        part = np.where(change == q, matrix, 0)
+        scale = part.ravel()[np.flatnonzero(part)[0]]
+        scaled = np.ascontiguousarray((part / scale).round(14) + 0.0)
+        real = np.ascontiguousarray(scaled.real) if np.iscomplexobj(scaled) and not scaled.imag.any() else scaled
+        result.append((int(q), complex(scale), real))
+    return result
+
+
+def of_operator(operator: Operator, sites: Sites, names: tuple[str, ...]) -> tuple[ChargedTerms, NDArray]:
+    """An operator's terms, and the coefficients of its products."""
+    return charged_terms(sites, tuple(operator.terms), names), np.array(list(operator.terms.values()))

@@ -1,0 +1,115 @@
+"""Which charges a Hamiltonian conserves, which sector is meant, and where a search in it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qep_tn.hamiltonians.charges import (
+    Charges,
+    ChargedTerms,
+    charged_terms,
+    conserved,
+    full_names,
+    refuse_broken,
+    with_state_charges,
+)
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.sites import Sites
+from qep_tn.kernels import ChargedMPO
+from qep_tn.states.mps import MPS
+
+_KEPT = 500  # partial configurations at a time, of those nearest to an even filling
+
+
+@dataclass(frozen=True)
+class Conserved:
+    """The charges that H(theta) conserves, its MPO with them, and the sector, if one was chosen, as an integer."""
+
+    terms: ChargedTerms
+    mpo: ChargedMPO
+    total: int | None
+
+    @property
+    def charges(self) -> Charges:
+        """Names, and the charge of each basis state."""
+        return self.terms.charges
+
+
+def conserved_by(H: Hamiltonian, coefficients: NDArray, sector: Mapping[str, float] | None) -> Conserved | None:
+    """What H conserves of the sector's charges, or of all known ones; None if that is nothing.
+
+    Raises ValueError for a sector that H does not conserve, or that no state has.
+    """
+    total = None
+    if sector is None:
+        names = conserved(H.sites, H.products, coefficients)
+        if not names:
+            return None
+        terms = charged_terms(H.sites, H.products, names)
+    else:
+        wanted = checked_sector(H.sites, sector)
+        terms = charged_terms(H.sites, H.products, tuple(wanted))
+        refuse_broken(terms, coefficients)
+        total = terms.charges.integer(wanted)
+    mpo = with_state_charges(terms.fill(coefficients), terms.charges.levels)
+    return Conserved(terms, mpo, total)
+
+
+def checked_sector(sites: Sites, sector: Mapping[str, float]) -> dict[str, float]:
+    """A sector by the names of operators. Raises ValueError if these sites have no state in it."""
+    wanted = full_names(sector)
+    known = sorted({name for site in sites for name in site.operators})
+    for name, value in wanted.items():
+        if name not in known:
+            raise ValueError(f"sector: no site has an operator {name!r}; there are {', '.join(known)}")
+        own = Charges.of_sites(sites, (name,))
+        least, most = (own.sector(sum(int(f(q)) for q in own.levels))[name] for f in (np.min, np.max))
+        if not least <= value <= most:
+            raise ValueError(f"sector: {name} = {value:g} is impossible; {len(sites)} sites have {least:g} to {most:g}")
+    even_configuration(Charges.of_sites(sites, tuple(wanted)), wanted)
+    return wanted
+
+
+def even_configuration(charges: Charges, sector: Mapping[str, float]) -> list[int]:
+    """Levels of all sites in a sector, filled as evenly as may be: up and down take turns, particles keep apart.
+
+    Raises ValueError if there are none.
+    """
+    target = charges.integer(sector)
+    wanted = np.array([sector[name] for name in charges.names])
+    length = len(charges.levels)
+    own = [np.array([list(charges.sector(int(q)).values()) for q in levels]) for levels in charges.levels]
+    least = np.cumsum([values.min(axis=0) for values in own][::-1], axis=0)[::-1]
+    most = np.cumsum([values.max(axis=0) for values in own][::-1], axis=0)[::-1]
+    # charge so far -> (cost, sums, levels)
+    best: dict[int, tuple[float, NDArray, list[int]]] = {0: (0.0, np.zeros(len(wanted)), [])}
+    for site, values in enumerate(own):
+        following: dict[int, tuple[float, NDArray, list[int]]] = {}
+        line = wanted * (site + 1) / length
+        for integer, (cost, sums, chosen) in best.items():
+            for level, value in enumerate(values):
+                reached = sums + value
+                left = wanted - reached
+                if site + 1 < length and ((left < least[site + 1] - 1e-9) | (left > most[site + 1] + 1e-9)).any():
+                    continue
+                place = integer + int(charges.levels[site][level])
+                total = cost + float(((reached - line) ** 2).sum())
+                if place not in following or total < following[place][0]:
+                    following[place] = (total, reached, [*chosen, level])
+        best = dict(sorted(following.items(), key=lambda item: item[1][0])[:_KEPT])
+    if target not in best:
+        names = ", ".join(f"{name} = {value:g}" for name, value in sector.items())
+        raise ValueError(f"sector: no state of these {length} sites has {names}; choose another")
+    return best[target][2]
+
+
+def state_in_sector(sites: Sites, conserved: Conserved, dtype: type) -> MPS:
+    """The product state of an even configuration."""
+    assert conserved.total is not None
+    levels = even_configuration(conserved.charges, conserved.charges.sector(conserved.total))
+    vectors = [np.eye(site.dimension, dtype=dtype)[level] for site, level in zip(sites, levels, strict=True)]
+    return MPS.product(sites, vectors)
