@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from qep_tn.gradients.losses import Loss
 from qep_tn.gradients.operator_bases import operator_structure
+from qep_tn.hamiltonians.charges import charged_terms, of_operator, with_state_charges
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.mpo import summed
 from qep_tn.hamiltonians.operators import Operator, local_strength
-from qep_tn.kernels import BlockMPO
+from qep_tn.kernels import BlockMPO, ChargedMPO
 from qep_tn.solvers.protocol import Solver
 from qep_tn.states.ground_state import GroundState, expectations
 
@@ -70,6 +71,16 @@ class Nudge:
         terms = self.perturbation.terms
         nudge = operator_structure(self.free.sites, tuple(terms)).fill_blocks(beta * np.array(list(terms.values())))
         return summed([self.free.mpo.fill_blocks(self.free.coefficients(self.theta)), nudge])
+
+    def charged_mpo(self, beta: float, names: tuple[str, ...]) -> ChargedMPO | None:
+        """As `mpo`, in blocks of these charges; None if H or the nudge does not conserve them."""
+        H, coefficients = self.free, self.free.coefficients(self.theta)
+        terms = charged_terms(H.sites, H.products, names)
+        nudge, strengths = of_operator(self.perturbation, H.sites, names)
+        if len(terms.breaking(coefficients)) or len(nudge.breaking(strengths)):
+            return None
+        both = summed([terms.fill(coefficients), nudge.fill(beta * strengths)])
+        return with_state_charges(both, terms.charges.levels)
 
     def with_signal(self, signal: NDArray) -> Nudge:
         """The nudge of another error signal; the same one if that is zero, and has no direction."""

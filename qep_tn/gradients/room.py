@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +12,12 @@ import numpy as np
 
 from qep_tn.gradients.nudge import Nudge
 from qep_tn.gradients.operator_bases import with_operator
+from qep_tn.hamiltonians.charges import Charges
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
+    ChargedChain,
+    ChargedMPO,
     bond_limits,
     compile_kernels,
     cut_window,
@@ -21,7 +25,9 @@ from qep_tn.kernels import (
     move_centre,
     widen_bonds,
 )
+from qep_tn.states.charges import in_charged_bases
 from qep_tn.states.ground_state import GroundState
+from qep_tn.states.mps import MPS
 
 FIRST_ROOM = 48  # sites on either side of the nudge
 _QUIET = 5.0  # a response below this times the cutoff needs no more room on the bonds
@@ -37,6 +43,9 @@ _GROWN = 7e-4
 _SHARE_OVER_CUTOFF = 75
 
 
+log = logging.getLogger(__name__)
+
+
 class Room(NamedTuple):
     """A window of the free state whose bonds have room for the response.
 
@@ -44,7 +53,7 @@ class Room(NamedTuple):
     beyond the nudge the room reaches. response: norm of d|psi>/d beta, as its two-site problems have it.
     """
 
-    chain: Chain
+    chain: Chain | ChargedChain
     first: int
     centre: int
     reach: int
@@ -100,9 +109,26 @@ class FreeChain:
         products = [product for product in (*self.nudge.free.products, *self.nudge.perturbation.terms) if product]
         return max((product[-1][0] - product[0][0] for product in products), default=1)
 
-    def mpo(self, beta: float) -> BlockMPO:
+    @cached_property
+    def roomy(self) -> MPS:
+        """The free state on bonds with room for O|psi>; in blocks where H and the nudge conserve its charges."""
+        state = with_operator(self.free.mps, self.nudge.perturbation, 0.0, self.max_bond)
+        if self.free.mps.charges is None or self.free.sector is None:
+            return state
+        names = tuple(self.free.sector)
+        charged = None
+        if self.nudge.charged_mpo(self.strong, names) is not None:
+            charged = in_charged_bases(state, Charges.of_sites(state.sites, names).levels)
+        if charged is None:
+            log.info("the nudge does not conserve %s: dense tensors", " and ".join(names))
+        return charged or state
+
+    def mpo(self, beta: float) -> BlockMPO | ChargedMPO:
         """Of H + beta * O."""
-        mpo = self.nudge.mpo(beta)
+        mpo: BlockMPO | ChargedMPO | None = None
+        if self.roomy.charges is not None and self.free.sector is not None:
+            mpo = self.nudge.charged_mpo(beta, tuple(self.free.sector))
+        mpo = mpo or self.nudge.mpo(beta)
         return mpo._replace(values=mpo.values.astype(self.dtype, copy=False))
 
     @cached_property
@@ -111,13 +137,14 @@ class FreeChain:
         return np.result_type(self.nudge.mpo(self.strong).values, self.free.mps.packed.data)
 
     @cached_property
-    def base(self) -> Chain:
+    def base(self) -> Chain | ChargedChain:
         """The free state at work, its centre on the nudge's first site, bonds with room for O|psi>."""
-        packed = with_operator(self.free.mps, self.nudge.perturbation, 0.0, self.max_bond).packed
+        packed, charges = self.roomy.packed, self.roomy.charges
         packed = packed._replace(data=packed.data.astype(self.dtype, copy=False))
         mpo = self.mpo(0.0)
-        compile_kernels(str(self.dtype))  # a nudge may be complex where H and its ground state are real
-        chain = load_chain(packed, mpo, packed.bonds)
+        # a nudge may be complex where H and its ground state are real
+        compile_kernels(str(self.dtype), charged=charges is not None)
+        chain = load_chain(packed, mpo, packed.bonds, None if charges is None else charges.arrays)
         move_centre(chain, mpo, 0, self.support[0])
         return chain
 
@@ -172,6 +199,9 @@ class FreeChain:
         return math.ceil(1.3 * decay * room.reach) + 4
 
 
-def part_of(mpo: BlockMPO, first: int, last: int) -> BlockMPO:
+def part_of(mpo: BlockMPO | ChargedMPO, first: int, last: int) -> BlockMPO | ChargedMPO:
     """The MPO of sites first..last, its outer bonds open."""
-    return mpo._replace(starts=mpo.starts[first : last + 2], bonds=mpo.bonds[first : last + 2])
+    inner = slice(first, last + 2)
+    if isinstance(mpo, ChargedMPO):
+        mpo = mpo._replace(charge_starts=mpo.charge_starts[inner])
+    return mpo._replace(starts=mpo.starts[inner], bonds=mpo.bonds[inner])

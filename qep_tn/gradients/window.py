@@ -34,6 +34,8 @@ from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
     BlockMPO,
     Chain,
+    ChargedChain,
+    ChargedMPO,
     cut_window,
     evaluate,
     one_site_pass,
@@ -61,8 +63,8 @@ _FAINT, _FAINTEST = 100, 1e-4  # times the strong nudge and the gradient: 10 for
 class Run:
     """A nudged state on its way: its window, where the centre is in it, and the strength of its nudge."""
 
-    window: Chain
-    mpo: BlockMPO
+    window: Chain | ChargedChain
+    mpo: BlockMPO | ChargedMPO
     centre: int
     strength: float
 

@@ -63,6 +63,28 @@ class Action:
         return floats.view(complex) if self.is_complex else floats
 
 
+@dataclass(frozen=True)
+class SectorAction(Action):
+    """An action within a sector: `dimension` and `apply` are those of the basis states in it.
+
+    places: where these are among all. States are given and returned on all.
+    """
+
+    places: NDArray
+    full: int
+
+    def floats(self, vector: NDArray) -> NDArray:
+        """As `Action.floats`, of what a state has in the sector."""
+        return super().floats(vector[self.places] if len(vector) == self.full else vector)
+
+    def amplitudes(self, floats: NDArray) -> NDArray:
+        """The inverse of `floats`."""
+        inside = super().amplitudes(floats)
+        state = np.zeros(self.full, inside.dtype)
+        state[self.places] = inside
+        return state
+
+
 class Structure(Protocol):
     """The structure of sum_p c_p P_p, with P_p products of one-site operators."""
 

@@ -1,4 +1,4 @@
-"""Conserved charges: numbers of particles and 2 S^z, found from the terms of a Hamiltonian, and its MPO in their blocks.
+"""Conserved charges: numbers of particles and 2 S^z, found from the terms of a Hamiltonian; its MPO with them.
 
 A product such as X X changes 2 S^z by 4, 0 and -4 in parts; only with Y Y, and equal coefficients, the parts that
 change it cancel. So every factor is split into parts that change the charges by a definite amount, equal terms are

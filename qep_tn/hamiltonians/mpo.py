@@ -14,7 +14,16 @@ from qep_tn.hamiltonians.machine import MPO, Machine
 from qep_tn.hamiltonians.operators import Product
 from qep_tn.hamiltonians.pair_couplings import PairCouplings
 from qep_tn.hamiltonians.sites import Sites
-from qep_tn.kernels import BlockMPO, ChargedMPO, PackedMPS, energy, residual_overlap
+from qep_tn.kernels import (
+    BlockMPO,
+    ChargedMPO,
+    PackedMPS,
+    energy,
+    expectation_in_blocks,
+    placed,
+    residual_overlap,
+    with_labels,
+)
 
 _MANY_OPEN = 12  # pairs that span a bond, from which on their compression is worth its time
 
@@ -118,6 +127,57 @@ def energy_and_variance(mpo: BlockMPO | ChargedMPO, packed: PackedMPS) -> tuple[
     mean = energy(mpo, packed, 0.0)
     remainder = energy(mpo, packed, mean)  # what rounding in the first sum left
     return mean + remainder, residual_overlap(mpo, packed, mean, mpo, packed, mean).real - remainder**2
+
+
+def energy_and_variance_in_blocks(
+    mpo: ChargedMPO, packed: PackedMPS, charges: tuple[NDArray, NDArray]
+) -> tuple[float, float]:
+    """As `energy_and_variance`, sector by sector: the variance is the expectation value of (H - <H>)^2 as an MPO.
+
+    charges: of the indices of the state's bonds, and of all basis states.
+    """
+    nothing = np.zeros_like(packed.bonds)
+    chain = with_labels(placed(packed, nothing, packed.bonds), *charges)
+    mean = expectation_in_blocks(chain, mpo)
+    shifted = less_constant(mpo, mean)
+    remainder = expectation_in_blocks(chain, shifted)
+    return mean + remainder, expectation_in_blocks(chain, squared(shifted)) - remainder**2
+
+
+def less_constant(mpo: ChargedMPO, constant: float) -> ChargedMPO:
+    """The MPO of H - constant, an equal share of it on every site."""
+    length = len(mpo.bonds) - 1
+    blocks, values, starts = [], [], [0]
+    for site in range(length):
+        inside = slice(mpo.starts[site], mpo.starts[site + 1])
+        dim = int(mpo.blocks[inside, 2:].max()) + 1
+        level = np.arange(dim)
+        share = np.stack([0 * level, 0 * level + mpo.bonds[site + 1] - 1, level, level], axis=1)
+        blocks += [mpo.blocks[inside], share]
+        values += [mpo.values[inside], np.full(dim, -constant / length, mpo.values.dtype)]
+        starts.append(starts[-1] + len(mpo.values[inside]) + dim)
+    return mpo._replace(blocks=np.concatenate(blocks), values=np.concatenate(values), starts=np.array(starts))
+
+
+def squared(mpo: ChargedMPO) -> ChargedMPO:
+    """The MPO of the operator's square."""
+    blocks, values, starts, charges = [], [], [0], []
+    for site in range(len(mpo.bonds) - 1):
+        inside = slice(mpo.starts[site], mpo.starts[site + 1])
+        entries, factors = mpo.blocks[inside], mpo.values[inside]
+        n, m = np.nonzero(entries[:, None, 3] == entries[None, :, 2])
+        row, column = (entries[n, k] * mpo.bonds[site + k] + entries[m, k] for k in range(2))
+        blocks.append(np.stack([row, column, entries[n, 2], entries[m, 3]], axis=1))
+        values.append(factors[n] * factors[m])
+        starts.append(starts[-1] + len(n))
+    for start, bond in zip(mpo.charge_starts, mpo.bonds, strict=True):
+        own = mpo.charges[start : start + bond]
+        charges.append((own[:, None] + own[None, :]).ravel())
+    bonds = mpo.bonds**2
+    return ChargedMPO(
+        np.concatenate(blocks), np.concatenate(values), np.array(starts), bonds, np.concatenate(charges),
+        np.cumsum(bonds) - bonds,
+    )  # fmt: skip
 
 
 def of_one_type(mpo: BlockMPO | ChargedMPO, *states: PackedMPS) -> tuple[Any, ...]:

@@ -1,7 +1,8 @@
 """Compiled contractions and DMRG sweeps: arrays in, arrays out."""
 
-from qep_tn.kernels.chain import Chain, bond_limits, packed_tensors
-from qep_tn.kernels.charged_chain import ChargedChain, ChargedMPO, all_labels
+from qep_tn.kernels.chain import Chain, bond_limits, packed_tensors, placed
+from qep_tn.kernels.charged_chain import ChargedChain, ChargedMPO, all_labels, with_labels
+from qep_tn.kernels.charged_variance import expectation_in_blocks
 from qep_tn.kernels.effective import BlockMPO
 from qep_tn.kernels.expectations import evaluate
 from qep_tn.kernels.first_call import compile_for_excited_states, compile_kernels
@@ -38,6 +39,7 @@ __all__ = [
     "cut_window",
     "energy",
     "evaluate",
+    "expectation_in_blocks",
     "load_chain",
     "load_lower",
     "move_centre",
@@ -47,10 +49,12 @@ __all__ = [
     "overlap",
     "pack",
     "packed_tensors",
+    "placed",
     "residual_overlap",
     "sample_levels",
     "sort_factors",
     "two_site_sweep",
     "whole_state",
     "widen_bonds",
+    "with_labels",
 ]

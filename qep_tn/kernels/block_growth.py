@@ -104,7 +104,9 @@ def grow_left_blocks(blocks, values, before, levels, after, row_charges, column_
 
 
 @compiled
-def grow_right_blocks(blocks, values, before, levels, after, row_charges, column_charges, end_of, tensor, target, scratch):
+def grow_right_blocks(
+    blocks, values, before, levels, after, row_charges, column_charges, end_of, tensor, target, scratch
+):
     """The right environment after one more site; end_of, target: packed, 1-D. tensor: dense, right-canonical."""
     right, column, columns, starts, row, rows = tensor_layout(before, levels, after)
     old_row, _, old_starts = right_layout(after, column_charges)
@@ -145,7 +147,10 @@ def grow_right_blocks(blocks, values, before, levels, after, row_charges, column
                 end += size_of(before, ket) * columns[a]
     opened = opened[:end]
     opened[:] = 0
-    moves, factors = np.empty((values.size * columns.size, 6), np.int64), np.empty(values.size * columns.size, values.dtype)
+    moves, factors = (
+        np.empty((values.size * columns.size, 6), np.int64),
+        np.empty(values.size * columns.size, values.dtype),
+    )
     n = 0
     for k in range(values.size):
         w, v, out, into = blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3]

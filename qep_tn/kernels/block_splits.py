@@ -172,7 +172,7 @@ def split_by_sector(matrix, other, starts, row_charges, column_charges, weight, 
 
 @compiled
 def orthogonal_by_sector(matrix, row_charges, labels):
-    """QR of a matrix ((l, s), r) sector by sector: orthonormal columns, the other factor, and the new bond's charges."""
+    """QR of a matrix ((l, s), r) sector by sector: orthonormal columns, the other factor, and the bond's charges."""
     kept, begin = 0, 0
     q = np.zeros((matrix.shape[0], labels.size), matrix.dtype)
     r = np.zeros((labels.size, labels.size), matrix.dtype)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qep_tn.kernels import plain_steps
 from qep_tn.kernels.block_growth import grow_left_blocks, grow_right_blocks
 from qep_tn.kernels.block_splits import orthogonal_by_sector, product_by_sector, split_by_sector
 from qep_tn.kernels.chain import tensor_of
@@ -19,7 +20,6 @@ from qep_tn.kernels.charged_chain import (
 )
 from qep_tn.kernels.compilation import compiled, with_charges
 from qep_tn.kernels.effective import merged_blocks
-from qep_tn.kernels import plain_steps
 from qep_tn.kernels.sectors import (
     BlockPlan,
     apply_blocks,
@@ -41,6 +41,7 @@ class ChargedProblem(NamedTuple):
 
 @compiled
 def update_left(chain, mpo, site, scratch):
+    """The left environment right of `site`."""
     blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
     values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
     before, after = sectors_of(labels_of(chain, site)), sectors_of(labels_of(chain, site + 1))
@@ -54,6 +55,7 @@ def update_left(chain, mpo, site, scratch):
 
 @compiled
 def update_right(chain, mpo, site, scratch):
+    """The right environment left of `site`."""
     blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
     values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
     before, after = sectors_of(labels_of(chain, site)), sectors_of(labels_of(chain, site + 1))
@@ -67,6 +69,7 @@ def update_right(chain, mpo, site, scratch):
 
 @compiled
 def move_centre_right(chain, site):
+    """QR of the centre, sector by sector."""
     tensor, following = tensor_of(chain, site), tensor_of(chain, site + 1)
     left, dim, right = tensor.shape
     columns = following.shape[1] * following.shape[2]
@@ -80,6 +83,7 @@ def move_centre_right(chain, site):
 
 @compiled
 def move_centre_left(chain, site):
+    """LQ of the centre, sector by sector."""
     tensor, before = tensor_of(chain, site), tensor_of(chain, site - 1)
     left, dim, right = tensor.shape
     rows = before.shape[0] * before.shape[1]
@@ -93,6 +97,7 @@ def move_centre_left(chain, site):
 
 @compiled
 def one_site_problem(chain, mpo, site):
+    """That of the tensor of one site."""
     blocks = mpo.blocks[mpo.starts[site] : mpo.starts[site + 1]]
     values = mpo.values[mpo.starts[site] : mpo.starts[site + 1]]
     return problem_between(chain, mpo, site, site + 1, blocks, values, levels_of(chain, site))
@@ -100,6 +105,7 @@ def one_site_problem(chain, mpo, site):
 
 @compiled
 def two_site_problem(chain, mpo, site):
+    """That of the tensor of a site and its right neighbour."""
     blocks, values = merged_blocks(mpo, site, chain.dims[site + 1])
     first, second = levels_of(chain, site), levels_of(chain, site + 1)
     levels = np.empty(first.size * second.size, np.int64)
@@ -131,11 +137,13 @@ def set_vector(problem, tensor, vector):
 
 @compiled
 def apply_problem(problem, x, y, shape, scratch):
+    """Y = H_eff x, both vectors of the problem."""
     apply_blocks(problem.plan, problem.left, problem.right, x, y, scratch)
 
 
 @compiled
 def two_site_tensor(chain, site):
+    """The tensors of `site` and its right neighbour contracted."""
     first, second = tensor_of(chain, site), tensor_of(chain, site + 1)
     left, dim, middle = first.shape
     _, dim_right, right = second.shape
@@ -148,17 +156,20 @@ def two_site_tensor(chain, site):
 
 @compiled
 def keep_bond(chain, site, theta, cutoff, rightwards):
+    """Not tried: sectors are small, and each is split anew."""
     return -1.0
 
 
 @compiled
 def split_right(chain, site, theta, other, weight, cutoff, max_bond):
+    """Split the two-site tensor; `site + 1` becomes the centre."""
     rows = theta.shape[0] * chain.dims[site]
     return split(chain, site, theta, other.reshape(rows, other.size // rows), weight, cutoff, max_bond, True)
 
 
 @compiled
 def split_left(chain, site, theta, other, weight, cutoff, max_bond):
+    """Split the two-site tensor; `site` becomes the centre."""
     columns = theta.shape[2] * chain.dims[site + 1]
     return split(chain, site, theta, other.reshape(other.size // columns, columns), weight, cutoff, max_bond, False)
 
@@ -180,6 +191,7 @@ def split(chain, site, theta, other, weight, cutoff, max_bond, rightwards):
 
 @compiled
 def empty_window(chain, first, last, limits, operator_bonds):
+    """A window with the bonds and charges of a chain, and nothing in its buffers."""
     window = plain_steps.empty_window(chain, first, last, limits, operator_bonds)
     levels = chain.levels[chain.level_starts[first] : chain.level_starts[last + 1]]
     charged = empty_charged(window, levels)
@@ -190,6 +202,7 @@ def empty_window(chain, first, last, limits, operator_bonds):
 
 @compiled
 def empty_whole(chain, window, first):
+    """A chain with the bonds and charges of a window where that is."""
     charged = empty_charged(plain_steps.empty_whole(chain, window, first), chain.levels)
     for bond in range(chain.bonds.size):
         if first <= bond < first + window.bonds.size:

@@ -18,7 +18,7 @@ from typing import Any
 import llvmlite  # type: ignore[import-untyped]
 import numba
 import numpy as np
-from numba.extending import overload  # type: ignore[import-untyped]
+from numba.extending import overload
 
 SOURCES = Path(__file__).parent
 SETTINGS: Any = numba.config

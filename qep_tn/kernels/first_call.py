@@ -25,6 +25,7 @@ from qep_tn.kernels import (
     chain,
     charged_chain,
     charged_steps,
+    charged_variance,
     effective,
     expectations,
     lanczos,
@@ -62,7 +63,7 @@ def stages(entries: types.Type, charged: bool = False) -> list[list[tuple[Callab
     numbers, wholes, table = entries[::1], whole[::1], whole[:, ::1]
     matrix, tensor = entries[:, ::1], entries[:, :, ::1]
     at_work, mpo = _chain_and_mpo(entries, charged)
-    plain, plain_mpo = _chain_and_mpo(entries, False)
+    plain_mpo = _chain_and_mpo(entries, False)[1]
     mps = types.NamedTuple((numbers, wholes, wholes, wholes), PackedMPS)
     plan = types.NamedTuple((wholes, numbers, wholes, wholes, wholes, table, wholes), plans.ExpectationPlan)
     if charged:
@@ -97,7 +98,9 @@ def stages(entries: types.Type, charged: bool = False) -> list[list[tuple[Callab
         (response.overlap, (at_work, at_work), _OUTER),
         (chain.packed_tensors, (at_work,), _OUTER),
     ]
-    if not charged:
+    if charged:
+        outer += [(charged_variance.expectation_in_blocks, (at_work, mpo), _OUTER)]
+    else:
         inner += [
             (variance.residual_overlap, (plain_mpo, mps, real, plain_mpo, mps, real), _INNER),
             (expectations._sweep, (plan, mps, whole), _INNER),
@@ -152,8 +155,8 @@ def compile_for_excited_states(entries: str, charged: bool = False) -> None:
 def compile_kernels(entries: str, charged: bool = False) -> None:
     """Compile the kernels of a gradient of "float64" or "complex128" tensors, if that was not done on this machine.
 
-    charged: those, too, where a charge is conserved. Shows progress on stderr. Where several processes come at once, one works and the others wait for it. What cannot
-    be compiled in advance is when it is called.
+    charged: those, too, where a charge is conserved. Shows progress on stderr. Where several processes come at once,
+    one works and the others wait for it. What cannot be compiled in advance is when it is called.
     """
     if FOLDER is None or SETTINGS.DISABLE_JIT:
         return

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qep_tn.kernels.chain import Chain, room_of_two_sites, tensor_of
+from qep_tn.kernels.charged_chain import ChargedChain
 from qep_tn.kernels.compilation import compiled
 from qep_tn.kernels.lanczos import lowest_eigenvector
 from qep_tn.kernels.packing import PackedMPS
@@ -38,7 +39,7 @@ class LowerStates(NamedTuple):
     bonds: np.ndarray
 
 
-def load_lower(states: Sequence[PackedMPS], chain: Chain) -> LowerStates:
+def load_lower(states: Sequence[PackedMPS], chain: Chain | ChargedChain) -> LowerStates:
     """Lower states, and their overlaps with a chain whose centre is on site 0."""
     dtype = chain.tensors.dtype
     firsts = np.cumsum([0, *(state.data.size for state in states[:-1])])
@@ -164,9 +165,7 @@ def orthogonal_sweep(chain, mpo, lower, height, cutoff, max_bond, vectors, toler
         lifts = np.empty((states, vector_of(problem, theta).size), theta.dtype)
         for n in range(states):
             lifts[n] = vector_of(problem, lifted[n].reshape(theta.shape))
-        _, energy, _ = lowest_eigenvector(
-            problem, theta, lifts, krylov, scratch, vectors, tolerance, reduction
-        )
+        _, energy, _ = lowest_eigenvector(problem, theta, lifts, krylov, scratch, vectors, tolerance, reduction)
         limit = min(max_bond, chain.limits[site + 1])
         weight = noise / np.sqrt(height)
         if rightwards:

@@ -97,7 +97,7 @@ def set_vector(problem, tensor, vector):
 
 @compiled
 def apply_problem(problem, x, y, shape, scratch):
-    """y = H_eff x, both vectors of the problem. shape: of its tensor. scratch: 1-D."""
+    """Y = H_eff x, both vectors of the problem. shape: of its tensor. scratch: 1-D."""
     apply_effective(
         problem.blocks, problem.values, problem.left, problem.right, x.reshape(shape), y.reshape(shape), scratch
     )

@@ -1,7 +1,8 @@
 """The effective Hamiltonian where a charge is conserved: blocks of definite charge, each multiplied on its own.
 
-Every bond index, level of a site and state of the MPO has a charge, an integer (several charges are digits of one): left
-of a bond, summed up. A tensor (l, s, r) differs from zero where q_l + q_s = q_r, an environment where bra = ket + state.
+Every bond index, level of a site and state of the MPO has a charge, an integer (several charges are digits of one):
+left of a bond, summed up. A tensor (l, s, r) differs from zero where q_l + q_s = q_r, an environment where
+bra = ket + state.
 Indices of a bond are sorted by charge, so those of one charge, a sector, stand together.
 
 Site tensors stay dense, with zeros; what is multiplied over and over is packed. A tensor is packed row by row: for each
@@ -247,7 +248,7 @@ def unpack_vector(plan, vector, tensor):
 
 @compiled
 def apply_blocks(plan, left, right, x, y, scratch):
-    """y = H_eff x of packed tensors; left and right: packed environments, 1-D. scratch: 1-D."""
+    """Y = H_eff x of packed tensors; left and right: packed environments, 1-D. scratch: 1-D."""
     size, behind, total = plan.sizes
     source, target = scratch[:behind], scratch[behind : behind + total]
     source[:size] = x
@@ -278,7 +279,7 @@ def apply_blocks(plan, left, right, x, y, scratch):
 
 @compiled
 def move_blocks(moves, values, source, target):
-    """target += value * source for each block of rows that a move names."""
+    """Target += value * source for each block of rows that a move names."""
     for n in range(values.size):
         begin, stride, place, step, rows, length = moves[n]
         value = values[n]

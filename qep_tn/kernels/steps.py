@@ -1,4 +1,4 @@
-"""The steps of a sweep, each in two versions: `plain_steps` where no charge is conserved, `charged_steps` where one is."""
+"""The steps of a sweep, each in two versions: where no charge is conserved, and where one is."""
 
 from qep_tn.kernels import charged_steps, plain_steps
 from qep_tn.kernels.compilation import chosen

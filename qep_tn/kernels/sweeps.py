@@ -25,7 +25,10 @@ from qep_tn.kernels.steps import (
 
 
 def load_chain(
-    packed: PackedMPS, mpo: BlockMPO | ChargedMPO, limits: np.ndarray, charges: tuple[np.ndarray, np.ndarray] | None = None
+    packed: PackedMPS,
+    mpo: BlockMPO | ChargedMPO,
+    limits: np.ndarray,
+    charges: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Chain | ChargedChain:
     """A chain from a right-canonical MPS with its centre on site 0; builds all right environments.
 

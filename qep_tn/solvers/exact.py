@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.sparse.linalg import ArpackError, LinearOperator, cg, eigsh
 
-from qep_tn.hamiltonians.action import Action
+from qep_tn.hamiltonians.action import Action, SectorAction
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product
 from qep_tn.solvers.lanczos import GAP_KNOWN_TO, Eigenpair, lowest_eigenpair, lowest_level
 from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.sectors import basis_in, checked_terms, real_form
 from qep_tn.states.ground_state import GroundState, State
 from qep_tn.states.state_vector import StateVector
 
@@ -36,10 +38,13 @@ class ExactDiagonalization(Solver):
     seed: of the random start vectors.
     tolerance: what residuals may leave undetermined of the response to a nudge, relative; 0 is what rounding leaves.
         With one the gap is known to a tenth.
+    sector: conserved charges to keep to, by the names of operators whose sum over all sites they are, such as
+        {"Sz": 0} or {"N": 4}; None for the whole space.
     """
 
     seed: int = 0
     tolerance: float = 0.0
+    sector: Mapping[str, float] | None = None
     linear_response: ClassVar[bool] = True
     has_excited_states: ClassVar[bool] = True
 
@@ -57,7 +62,8 @@ class ExactDiagonalization(Solver):
                 f"ExactDiagonalization takes dimensions up to {LARGEST_DIMENSION} (20 qubits), these {len(H.sites)} "
                 f"sites have 10^{math.log10(dimension):.0f}; use NumbaDMRG"
             )
-        action = H.action(theta)
+        action = self._action(H, theta)
+        dimension = action.dimension
         if dimension <= _DENSE_DIMENSION:
             return _solved_in_full(H, action)
         rng = np.random.default_rng(self.seed)
@@ -91,13 +97,13 @@ class ExactDiagonalization(Solver):
         what this leaves of the free gap is the lowest. Each search begins from the polynomial in the strength that goes
         through all states at hand.
         """
-        states, known, room = [], {0.0: free.state}, _room(2 * math.prod(site.dimension for site in H.sites))
+        states, known, room = [], {0.0: free.state}, _room(2 * self._action(H, at(0.0)).dimension)
         second = free.energy + (1 - (GAP_KNOWN_TO if self.tolerance else 0)) * (free.gap or 0.0)
         nudge = (H.coefficients(at(strengths[0])) - H.coefficients(at(0.0))) / strengths[0]
         lowest, highest = _spectrum_between(H, nudge)
         for strength in strengths:
             theta = at(strength)
-            action = H.action(theta)
+            action = self._action(H, theta)
             residual = min(self._residual(action), self.tolerance * abs(strength) * (free.gap or 0.0))
             state = _followed(H, action, strength, known, room, residual)
             if state is None or state.energy >= second + min(strength * lowest, strength * highest):
@@ -105,6 +111,19 @@ class ExactDiagonalization(Solver):
             known[strength] = state.state
             states.append(state)
         return states
+
+    def _action(self, H: Hamiltonian, theta: Theta) -> Action:
+        """Of H(theta), in the sector. Raises ValueError if there is none such, or H leaves it."""
+        whole = H.action(theta)
+        if self.sector is None:
+            return whole
+        terms, wanted = checked_terms(H, H.coefficients(theta), self.sector)
+        places = basis_in(terms.charges, terms.charges.integer(wanted))
+        within = H.to_sparse(theta)[places][:, places] - whole.constant * sparse.eye_array(len(places))
+        blocks = real_form(within.tocsr()) if whole.is_complex else within.tocsr()
+        return SectorAction(
+            lambda x: blocks @ x, len(places), whole.is_complex, whole.constant, whole.norm, places, whole.dimension
+        )
 
     def _residual(self, action: Action) -> float:
         return _RESIDUAL_OVER_NORM * self.tolerance * action.norm
@@ -119,7 +138,14 @@ class ExactDiagonalization(Solver):
         dimension = math.prod(site.dimension for site in H.sites)
         if len(below) >= dimension:
             raise ValueError(f"no state is above {len(below)} others: these sites have {dimension}")
+        action = self._action(H, theta)
+        if isinstance(action, SectorAction) and len(below) >= action.dimension:
+            raise ValueError(f"no state is above {len(below)} others: the sector has {action.dimension}")
         matrix = H.to_sparse(theta)
+        if isinstance(action, SectorAction):  # what is outside goes above all that is inside
+            outside = np.ones(dimension)
+            outside[action.places] = 0
+            matrix = matrix + sparse.diags_array(4 * (action.norm + 1.0) * outside)
         lifted = np.array([state.state.vector for state in below if isinstance(state.state, StateVector)])
         height = 2 * float(np.abs(H.coefficients(theta)).sum()) + 1.0
 
@@ -152,7 +178,11 @@ class ExactDiagonalization(Solver):
         state = free.state
         assert isinstance(state, StateVector)
         psi = state.vector
-        action, applied = H.action(theta), state.applied(perturbation)
+        action, applied = self._action(H, theta), state.applied(perturbation)
+        if isinstance(action, SectorAction):
+            leaves = np.linalg.norm(np.delete(applied, action.places))
+            if leaves > 1e-12 * np.linalg.norm(applied):
+                raise ValueError("sector: the loss has an operator that leaves it; leave the sector out")
         right = np.vdot(psi, applied) * psi - applied
         dtype = np.result_type(complex if action.is_complex else float, psi, applied)
 
@@ -220,9 +250,11 @@ def _spectrum_between(H: Hamiltonian, coefficients: NDArray) -> tuple[float, flo
 
 def _nearly_degenerate(H: Hamiltonian, action: Action, start: NDArray) -> GroundState:
     """The two lowest levels together. Raises LinAlgError if there are too many beside them."""
-    operator = LinearOperator((action.dimension,) * 2, matvec=action, dtype=complex if action.is_complex else float)
+    operator = LinearOperator(
+        (action.dimension,) * 2, matvec=lambda x: _within(action, x), dtype=complex if action.is_complex else float
+    )
     try:
-        energies, vectors = eigsh(operator, k=2, which="SA", v0=action.amplitudes(start))
+        energies, vectors = eigsh(operator, k=2, which="SA", v0=start.view(complex) if action.is_complex else start)
     except ArpackError as error:  # where many levels are degenerate
         if action.dimension > _DENSE_AT_NEED:
             raise np.linalg.LinAlgError(f"the Lanczos search for two ground states failed: {error}") from None
@@ -230,14 +262,20 @@ def _nearly_degenerate(H: Hamiltonian, action: Action, start: NDArray) -> Ground
     return _lowest_of(H, action, energies, vectors)
 
 
+def _within(action: Action, vector: NDArray) -> NDArray:
+    """H - constant applied to a vector of the action's own dimension."""
+    image = action(vector)
+    return image[action.places] if isinstance(action, SectorAction) else image
+
+
 def _solved_in_full(H: Hamiltonian, action: Action) -> GroundState:
     """From the full spectrum."""
-    matrix = np.array([action(unit) for unit in np.eye(action.dimension)]).T
+    matrix = np.array([_within(action, unit) for unit in np.eye(action.dimension)]).T
     return _lowest_of(H, action, *np.linalg.eigh(matrix))
 
 
 def _lowest_of(H: Hamiltonian, action: Action, energies: NDArray, vectors: NDArray) -> GroundState:
     order = np.argsort(energies)
     energy, vector = float(energies[order[0]]), np.ascontiguousarray(vectors[:, order[0]])
-    pair = Eigenpair(energy, action.floats(vector), float(np.linalg.norm(action(vector) - energy * vector)))
+    pair = Eigenpair(energy, action.floats(vector), float(np.linalg.norm(_within(action, vector) - energy * vector)))
     return _state(H, action, pair, float(energies[order[1]] - energy) if len(energies) > 1 else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,9 @@ from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
     BlockMPO,
+    ChargedChain,
+    ChargedMPO,
+    all_labels,
     bond_limits,
     compile_for_excited_states,
     load_chain,
@@ -28,8 +31,9 @@ from qep_tn.kernels import (
 )
 from qep_tn.solvers.convergence import left_to_fall, variance_is_small
 from qep_tn.solvers.product_starts import local_field_vectors, product_starts, rests_in_product_states
+from qep_tn.solvers.sectors import conserved_by, in_sector, state_in_sector
 from qep_tn.states.ground_state import GroundState, SolveStatus
-from qep_tn.states.mps import MPS
+from qep_tn.states.mps import MPS, BondCharges
 
 _HEIGHT = 2.0  # of the penalty on lower states, in sums of all coefficients: no level is further above the ground state
 # Krylov vectors of a two-site problem, and the factor by which they must reduce its residual. Its levels are as close
@@ -56,7 +60,7 @@ log = logging.getLogger(__name__)
 class OrthogonalSearch:
     """Settings of a search for the lowest state that is orthogonal to given ones; as in `DMRGSettings`, and
 
-    map: as `Solver.map`, for the first sweeps from several starts.
+    map: as `Solver.map`, for the first sweeps from several starts. sector: as in `NumbaDMRG`.
     """
 
     max_bond: int
@@ -65,6 +69,7 @@ class OrthogonalSearch:
     max_sweeps: int
     seed: int
     map: Callable[..., list]
+    sector: Mapping[str, float] | None = None
 
     def lowest(
         self, H: Hamiltonian, theta: Theta, below: Sequence[GroundState], start: GroundState | None = None
@@ -82,11 +87,18 @@ class OrthogonalSearch:
         coefficients = H.coefficients(theta)
         scale = float(np.abs(coefficients).sum()) or 1.0
         states = [state.mps for state in below]
-        mpo = H.mpo.fill_blocks(coefficients)
+        mpo: BlockMPO | ChargedMPO = H.mpo.fill_blocks(coefficients)
+        conserved = None if self.sector is None else conserved_by(H, coefficients, self.sector)
+        if conserved is not None:
+            mpo, states = conserved.mpo, [in_sector(state, conserved) for state in states]
         dtype = np.result_type(mpo.values, *(state.packed.data for state in states))
         mpo = mpo._replace(values=mpo.values.astype(dtype, copy=False))
-        compile_for_excited_states(str(dtype))
-        starts, doubt = self._starts(H, theta, states[0], start, dtype)
+        compile_for_excited_states(str(dtype), conserved is not None)
+        if conserved is None:
+            starts, doubt = self._starts(H, theta, states[0], start, dtype)
+        else:
+            even = state_in_sector(H.sites, conserved, complex if dtype.kind == "c" else float)
+            starts, doubt = [states[0], in_sector(even, conserved)], ""
 
         def coarse(first: MPS) -> _Sweeps:
             sweeps = _Sweeps(self, mpo, scale, states, first)
@@ -164,11 +176,14 @@ class OrthogonalSearch:
 class _Sweeps:
     """Sweeps from one start: where they are, and what they have spent."""
 
-    def __init__(self, search: OrthogonalSearch, mpo: BlockMPO, scale: float, below: list[MPS], start: MPS) -> None:
+    def __init__(
+        self, search: OrthogonalSearch, mpo: BlockMPO | ChargedMPO, scale: float, below: list[MPS], start: MPS
+    ) -> None:
         self.search, self.mpo, self.scale, self.sites = search, mpo, scale, start.sites
         packed = start.packed._replace(data=start.packed.data.astype(mpo.values.dtype, copy=False))
         limits = np.maximum(bond_limits(packed.dims, search.max_bond), packed.bonds)
-        self.chain = load_chain(packed, mpo, limits)
+        charges = start.charges if isinstance(mpo, ChargedMPO) else None
+        self.chain = load_chain(packed, mpo, limits, None if charges is None else charges.arrays)
         self.lower = load_lower([state.packed for state in below], self.chain)
         self.energies: list[float] = []
         self.count, self.truncation, self.change, self.converged = 0, 0.0, np.inf, False
@@ -181,7 +196,10 @@ class _Sweeps:
     @property
     def state(self) -> MPS:
         """After the last sweep."""
-        return MPS.from_packed(self.sites, packed_tensors(self.chain))
+        charges = None
+        if isinstance(self.chain, ChargedChain):
+            charges = BondCharges(all_labels(self.chain), self.chain.levels)
+        return MPS.from_packed(self.sites, packed_tensors(self.chain), charges)
 
     def sweep(
         self, cutoff: float, max_bond: int, noise: float = 0.0, seed: int = 0, lanczos: tuple[int, float] = _LANCZOS

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from qep_tn.hamiltonians.charges import (
-    Charges,
     ChargedTerms,
+    Charges,
     charged_terms,
     conserved,
     full_names,
@@ -20,7 +21,8 @@ from qep_tn.hamiltonians.charges import (
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.kernels import ChargedMPO
-from qep_tn.states.mps import MPS
+from qep_tn.states.charges import charged_form
+from qep_tn.states.mps import MPS, BondCharges
 
 _KEPT = 500  # partial configurations at a time, of those nearest to an even filling
 
@@ -38,6 +40,10 @@ class Conserved:
         """Names, and the charge of each basis state."""
         return self.terms.charges
 
+    def fit(self, charges: BondCharges) -> bool:
+        """Whether a state has the same charges."""
+        return np.array_equal(charges.levels, self.charges.flat)
+
 
 def conserved_by(H: Hamiltonian, coefficients: NDArray, sector: Mapping[str, float] | None) -> Conserved | None:
     """What H conserves of the sector's charges, or of all known ones; None if that is nothing.
@@ -51,12 +57,38 @@ def conserved_by(H: Hamiltonian, coefficients: NDArray, sector: Mapping[str, flo
             return None
         terms = charged_terms(H.sites, H.products, names)
     else:
-        wanted = checked_sector(H.sites, sector)
-        terms = charged_terms(H.sites, H.products, tuple(wanted))
-        refuse_broken(terms, coefficients)
+        terms, wanted = checked_terms(H, coefficients, sector)
         total = terms.charges.integer(wanted)
     mpo = with_state_charges(terms.fill(coefficients), terms.charges.levels)
     return Conserved(terms, mpo, total)
+
+
+def checked_terms(
+    H: Hamiltonian, coefficients: NDArray, sector: Mapping[str, float]
+) -> tuple[ChargedTerms, dict[str, float]]:
+    """H in terms of definite charge, and the sector by the names of operators.
+
+    Raises ValueError for a sector that H does not conserve, or that no state has.
+    """
+    wanted = checked_sector(H.sites, sector)
+    terms = charged_terms(H.sites, H.products, tuple(wanted))
+    refuse_broken(terms, coefficients)
+    return terms, wanted
+
+
+def basis_in(charges: Charges, total: int) -> NDArray:
+    """Numbers of the basis states with this charge, site 0 the most significant."""
+    sums = np.zeros(1, int)
+    for levels in charges.levels:
+        sums = (sums[:, None] + levels).ravel()
+    return np.flatnonzero(sums == total)
+
+
+def real_form(matrix: sparse.csr_array) -> sparse.csr_array:
+    """A complex matrix as it acts on vectors whose real and imaginary parts take turns."""
+    real, imaginary = sparse.csr_array(matrix.real), sparse.csr_array(matrix.imag)
+    turn = sparse.csr_array([[0.0, -1.0], [1.0, 0.0]])
+    return sparse.csr_array(sparse.kron(real, sparse.eye_array(2)) + sparse.kron(imaginary, turn))
 
 
 def checked_sector(sites: Sites, sector: Mapping[str, float]) -> dict[str, float]:
@@ -113,3 +145,12 @@ def state_in_sector(sites: Sites, conserved: Conserved, dtype: type) -> MPS:
     levels = even_configuration(conserved.charges, conserved.charges.sector(conserved.total))
     vectors = [np.eye(site.dimension, dtype=dtype)[level] for site, level in zip(sites, levels, strict=True)]
     return MPS.product(sites, vectors)
+
+
+def in_sector(state: MPS, conserved: Conserved) -> MPS:
+    """A state in blocks of the charges. Raises ValueError if it is of another sector, or of none."""
+    charged = charged_form(state, conserved.charges.levels)
+    if charged is None or charged.charges is None or charged.charges.total != conserved.total:
+        names = " and ".join(conserved.charges.names)
+        raise ValueError(f"sector: a state given is of another sector of {names}, or of none; search it in this one")
+    return charged

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qep_tn.states.mps import BondCharges, MPS
+from qep_tn.states.mps import MPS, BondCharges
 
 _LEAK = 1e-5  # amplitude outside the sector that counts as not converged, rather than as another sector
 
@@ -46,6 +45,35 @@ def charged_form(mps: MPS, levels: Sequence[NDArray]) -> MPS | None:
         rotation, labels = basis, charge
     total = int(labels[0])
     return right_canonical(mps, rotated[::-1], [total - q for q in reversed(charges)], levels)
+
+
+def in_charged_bases(mps: MPS, levels: Sequence[NDArray]) -> MPS | None:
+    """A right-canonical state with its bonds turned to eigenstates of the charge on their right, those that the state
+    itself does not occupy included; None if they span none.
+    """
+    right = np.zeros((1, 1))
+    rotation, labels = np.ones((1, 1)), np.zeros(1, int)
+    turned, charges = [], [labels]
+    for j in range(len(mps.tensors) - 1, -1, -1):
+        b = np.tensordot(mps.tensors[j], rotation.conj(), 1)  # l s [r], [r] r' -> l s r'
+        carried = b * (levels[j][:, None] + labels)
+        right = np.tensordot(carried, b.conj(), ((1, 2), (1, 2)))  # l [s r], l' [s r] -> l l'
+        if j:
+            found, basis = np.linalg.eigh(right)
+            charge = np.rint(found).astype(int)
+            order = np.argsort(-charge, kind="stable")
+            charge, basis = charge[order], basis[:, order]
+        else:
+            charge, basis = np.rint(right[0].real / np.vdot(b, b).real).astype(int), np.ones((1, 1))
+        b = np.tensordot(basis.conj().T, b, 1)
+        forbidden = charge[:, None, None] != levels[j][:, None] + labels
+        if np.linalg.norm(np.where(forbidden, b, 0)) > _LEAK:
+            return None
+        turned.append(np.where(forbidden, 0, b))
+        charges.append(charge)
+        rotation, labels = basis.conj(), charge
+    total = int(labels[0])
+    return right_canonical(mps, turned[::-1], [total - q for q in reversed(charges)], levels)
 
 
 def right_canonical(mps: MPS, tensors: list[NDArray], labels: list[NDArray], levels: Sequence[NDArray]) -> MPS:

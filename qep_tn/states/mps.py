@@ -31,6 +31,11 @@ class BondCharges:
     levels: NDArray
 
     @property
+    def arrays(self) -> tuple[NDArray, NDArray]:
+        """As the kernels take them."""
+        return self.labels, self.levels
+
+    @property
     def total(self) -> int:
         """Of the whole chain."""
         return int(self.labels[-1] - self.labels[0])
