@@ -4,8 +4,43 @@ from qep_tn import models
 from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient
 from qep_tn.gradients.losses import CrossEntropy, Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
-from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
-from qep_tn.hamiltonians.sites import Site, boson, bosons, qubit, qubits, spin, spins
+from qep_tn.hamiltonians.operators import (
+    C,
+    Cdag,
+    CdagDown,
+    CdagUp,
+    CDown,
+    Create,
+    CUp,
+    Destroy,
+    F,
+    Number,
+    NumberDown,
+    NumberUp,
+    Operator,
+    Sm,
+    Sp,
+    Sx,
+    Sy,
+    Sz,
+    X,
+    Y,
+    Z,
+    local,
+)  # fmt: skip
+from qep_tn.hamiltonians.sites import (
+    Site,
+    boson,
+    bosons,
+    electron,
+    electrons,
+    fermion,
+    fermions,
+    qubit,
+    qubits,
+    spin,
+    spins,
+)  # fmt: skip
 from qep_tn.measurement.sampling import sample
 from qep_tn.measurement.shots import Shots
 from qep_tn.ridges.extrapolation import extrapolate
@@ -36,6 +71,12 @@ __all__ = [
     "MPS",
     "Benchmark",
     "Boundary",
+    "C",
+    "CDown",
+    "CUp",
+    "Cdag",
+    "CdagDown",
+    "CdagUp",
     "Create",
     "CrossEntropy",
     "Decay",
@@ -44,6 +85,7 @@ __all__ = [
     "ExactDiagonalization",
     "Expectation",
     "Exploration",
+    "F",
     "FreeFermion",
     "FunctionLoss",
     "Gradient",
@@ -54,6 +96,8 @@ __all__ = [
     "MeanSquaredError",
     "NumbaDMRG",
     "Number",
+    "NumberDown",
+    "NumberUp",
     "Operator",
     "QuimbDMRG",
     "Samples",
@@ -80,8 +124,12 @@ __all__ = [
     "benchmark",
     "boson",
     "bosons",
+    "electron",
+    "electrons",
     "explore_phases",
     "extrapolate",
+    "fermion",
+    "fermions",
     "finite_size_scaling",
     "gradient",
     "gradients",
