@@ -38,8 +38,9 @@ def multiply(left: Product, right: Product) -> tuple[complex, Product]:
 
 def with_string(name: str, site: int) -> Product:
     """The one-site operator of this name; a fermionic one with the parity of all sites before."""
-    string = range(site) if name in FERMIONIC else ()
-    return (*((before, (PARITY,)) for before in string), (site, (name,)))
+    if name not in FERMIONIC:
+        return ((site, (name,)),)
+    return (*((before, (PARITY,)) for before in range(site)), (site, (name,)))
 
 
 def is_odd(product: Product) -> bool:

@@ -227,7 +227,7 @@ class MPS:
             local basis is found from the operators that both have.
 
         Raises ValueError for what has no counterpart: infinite, segment and purified states, fermions as qubits,
-        bosons as qubits (hard-core ones too: `boson(1)`), grouped sites, clocks of more than two states, a norm of zero.
+        bosons as qubits (hard-core ones too: `boson(1)`), grouped sites, clocks of more than two states, no norm.
         """
         from qep_tn.states.convert_tenpy import tensors_in_our_bases
 
