@@ -46,6 +46,7 @@ from qep_tn.measurement.shots import Shots
 from qep_tn.ridges.extrapolation import extrapolate
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
+from qep_tn.solvers.full_diagonalization import FullDiagonalization
 from qep_tn.solvers.numba_dmrg import NumbaDMRG
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.quimb_dmrg import QuimbDMRG
@@ -87,6 +88,7 @@ __all__ = [
     "Exploration",
     "F",
     "FreeFermion",
+    "FullDiagonalization",
     "FunctionLoss",
     "Gradient",
     "GroundState",
