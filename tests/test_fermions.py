@@ -1,7 +1,10 @@
 """Fermions against occupation-number algebra, and against chains that are solved exactly."""
 
+import importlib
 import itertools
+import re
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -353,6 +356,24 @@ def test_a_repulsive_chain_at_half_filling_has_one_electron_a_site(solver):
     state = solver.ground_state(H, theta)
     np.testing.assert_allclose(state.expectation([Number(j) for j in range(4)]), 1, atol=1e-6)
     assert state.energy == pytest.approx(np.linalg.eigvalsh(H.to_sparse(theta).toarray())[0], abs=1e-8)
+
+
+@pytest.mark.parametrize("model", ["spinless_fermions", "fermi_hubbard"])
+def test_fermions_that_hardly_hop_are_found_in_their_lowest_configuration(model, rng):
+    H = qt.models.MODELS[model](8 if model == "spinless_fermions" else 5, local=True)
+    theta = {name: rng.normal(size=len(a)) * (0.01 if name == "t" else 1.0) for name, a in H.parameters.items()}
+    state = qt.NumbaDMRG().ground_state(H, theta)
+    assert state.converged
+    assert state.energy == pytest.approx(np.linalg.eigvalsh(H.to_sparse(theta).toarray())[0], abs=1e-8)
+
+
+def test_the_example_comes_close_to_the_infinite_chain(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    importlib.import_module("fermi_hubbard").main(8, 12)
+    numbers = re.findall(r"-?\d\.\d+", capsys.readouterr().out)
+    energy, exact, doubled, exactly = map(float, numbers)
+    assert energy == pytest.approx(exact, abs=5e-3)  # the next term is of the order of 1/L^2
+    assert doubled == pytest.approx(exactly, abs=5e-3)
 
 
 def test_samples_are_occupations():

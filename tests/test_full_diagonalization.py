@@ -142,10 +142,7 @@ def test_what_is_too_large_or_not_there_is_refused_in_one_line():
         qt.FullDiagonalization(level=8).ground_state(
             qt.models.cluster_ising(3), {"g_x": 1.0, "g_zz": 0.5, "g_zxz": 0.1}
         )
-    small, theta, hot = (
-        qt.models.cluster_ising(3),
-        {"g_x": 1.0, "g_zz": 0.5, "g_zxz": 0.1},
-        qt.FullDiagonalization(0, 1.0),
-    )
+    small, theta = qt.models.cluster_ising(3), {"g_x": 1.0, "g_zz": 0.5, "g_zxz": 0.1}
+    hot = qt.FullDiagonalization(temperature=1.0)
     with pytest.raises(ValueError, match="shots are taken in nudged states"):
         qt.gradient(small, theta, qt.Expectation(X(0)), solver=hot, shots=10)

@@ -89,7 +89,7 @@ class FullDiagonalization(Solver):
         near = np.abs(np.delete(energies, self.level) - energies[self.level]).min(initial=np.inf)
         if near <= _SAME_LEVEL * (energies[-1] - energies[0]):
             raise ValueError(
-                f"level {self.level} is degenerate, at energy {energies[self.level]:.6g}: its state is not one, and has "
+                f"level {self.level} is degenerate, at energy {energies[self.level]:.6g}: it is not one state, and has "
                 "no gradient; break the degeneracy, choose another level, or a temperature"
             )
         weights = np.zeros(len(energies))
