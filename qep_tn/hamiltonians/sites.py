@@ -164,7 +164,7 @@ def fermion() -> Site:
 
 @cache
 def electron() -> Site:
-    """A site of electrons: empty, up, down, both = CdagUp CdagDown |empty>.
+    """A site of electrons: empty, up, down, and both, CdagUp CdagDown applied to an empty one.
 
     CUp, CdagUp, CDown, CdagDown; NumberUp, NumberDown, Number, and the parity F; Sx, Sy, Sz, Sp, Sm, the spin of a
     single electron (hbar = 1), zero where there is none or two.
