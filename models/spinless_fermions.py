@@ -15,7 +15,7 @@ def spinless_fermions(L: int, local: bool = False, periodic: bool = False) -> Ha
     local: one coupling a term: L - 1 bonds (L on a ring, bond j joins sites j and j + 1) and L chemical potentials.
     A ring closes with the fermions' own sign, so that momenta are 2 pi k / L for any number of particles.
 
-    An open chain is the XXZ chain of `xxz` in other words, with n = 1/2 - Sz, so that the qubit state 0 is an empty site, and
+    An open chain is the XXZ chain of `xxz` in other words, with the qubit state 0 for an empty site: n = 1/2 - Sz, and
     Cdag_j C_{j+1} + h.c. = 2 (Sx_j Sx_{j+1} + Sy_j Sy_{j+1}) (Jordan and Wigner, Z. Phys. 47, 631 (1928)):
 
         J_xy = -2 t,  J_z = V,  h_j = z_j V / 2 - mu_j,

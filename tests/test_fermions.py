@@ -287,6 +287,8 @@ def test_a_long_string_does_not_make_the_operator_grow():
     far = qt.Hamiltonian(qt.fermions(length), {"t": Cdag(3) * C(35) + Cdag(35) * C(3)})
     assert max(far.mpo.fill(far.coefficients({"t": 1.0})).bond_dimensions) == 2 + 2
     assert max(near.mpo.fill(near.coefficients({"t": 1.0, "V": 1.0, "mu": 0.3})).bond_dimensions) == 2 + 3
+    spinful = qt.Hamiltonian(qt.electrons(length), {"t": CdagDown(3) * CDown(35) + CdagDown(35) * CDown(3)})
+    assert max(spinful.mpo.fill(spinful.coefficients({"t": 1.0})).bond_dimensions) == 2 + 2
     pairs = [-Cdag(i) * C(j) - Cdag(j) * C(i) for i, j in itertools.combinations(range(length), 2)]
     all_pairs = qt.Hamiltonian(qt.fermions(length), {"t": pairs})
     bonds = all_pairs.mpo.fill(all_pairs.coefficients({"t": np.ones(len(pairs))})).bond_dimensions

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from qep_tn.hamiltonians.sites import Site, Sites
-from qep_tn.hamiltonians.words import Product, as_written, is_odd, multiply, with_string
+from qep_tn.hamiltonians.words import Product, Word, as_written, is_odd, multiply, with_string
 
 
 class Operator:
@@ -246,19 +246,34 @@ def is_hermitian(operator: Operator, sites: Sites, tolerance: float = 1e-12) -> 
 def _without_adjoint_pairs(operator: Operator, sites: Sites, tolerance: float) -> dict[Product, complex]:
     """The terms that are not the adjoint of another term, or of themselves; terms of equal matrices taken together."""
 
-    def key(product: Product, adjoint: bool = False) -> tuple[tuple[int, bytes], ...]:
-        factors = ((j, sites[j].matrix(names).astype(complex)) for j, names in product)
-        return tuple((j, ((m.conj().T if adjoint else m) + 0.0).tobytes()) for j, m in factors)
+    def taken_apart(product: Product, adjoint: bool = False) -> tuple[complex, tuple[tuple[int, bytes], ...]]:
+        parts = [(j, *_entries_of(sites[j], names, adjoint)) for j, names in product]
+        return math.prod(phase for _, phase, _ in parts), tuple((j, entries) for j, _, entries in parts)
 
     total: dict[tuple[tuple[int, bytes], ...], complex] = {}
     for product, c in operator.terms.items():
-        total[key(product)] = total.get(key(product), 0) + c
-    representatives = {key(product): product for product in operator.terms}
-    return {
-        product: total[k]
-        for k, product in representatives.items()
-        if abs(total.get(key(product, adjoint=True), np.inf) - complex(total[k]).conjugate()) > tolerance
-    }
+        phase, key = taken_apart(product)
+        total[key] = total.get(key, 0) + c * phase
+    unpaired = {}
+    for product in operator.terms:
+        (phase, key), (of_adjoint, partner) = taken_apart(product), taken_apart(product, adjoint=True)
+        expected = complex(total[key]).conjugate() * phase * of_adjoint  # phases are 1, -1, i or -i
+        if abs(total.get(partner, np.inf) - expected) > tolerance:
+            unpaired[key] = product, total[key] * complex(phase).conjugate()
+    return dict(unpaired.values())
+
+
+@cache
+def _entries_of(site: Site, names: Word, adjoint: bool) -> tuple[complex, bytes]:
+    """A one-site matrix, or its adjoint, as a phase, 1, -1, i or -i, and what is left as something to compare."""
+    matrix = site.matrix(names).astype(complex)
+    matrix = matrix.conj().T if adjoint else matrix
+    first = complex(next(iter(matrix[matrix != 0]), 1.0))
+    if abs(first.real) >= abs(first.imag):
+        phase = complex(1 if first.real > 0 else -1)
+    else:
+        phase = 1j if first.imag > 0 else -1j
+    return phase, (matrix * phase.conjugate() + 0.0).tobytes()
 
 
 def expand(operators: Sequence[Operator]) -> tuple[tuple[Product, ...], sparse.csr_array]:
