@@ -2,7 +2,8 @@
 
 Ground energies of open chains by NumbaDMRG, at mu = U/2, which fills half of a chain of any length. E(L) = e L + a +
 b/L through the lengths gives e, the energy per site of the infinite chain; its error is how far e moves without the
-shortest chain, and does not hold what the bond leaves out, which the variance tells. Lieb and Wu, Phys. Rev. Lett. 20, 1445 (1968):
+shortest chain, and does not hold what the bond leaves out, of which the variance tells. Lieb and Wu, Phys. Rev. Lett.
+20, 1445 (1968):
 e = -4 t int_0^inf dx J_0(x) J_1(x) / (x (1 + exp(x U / 2 t))).
 Prints a table, writes benchmarks/results/fermi_hubbard.json.
 """
