@@ -11,13 +11,17 @@ from collections.abc import Callable
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.models.cluster_ising import cluster_ising
 from qep_tn.models.cluster_ising_phases import CLUSTER_ISING
+from qep_tn.models.fermi_hubbard import fermi_hubbard
 from qep_tn.models.phase_sensor import phase_sensor, sensor_sites
 from qep_tn.models.phases import ExactPhases
+from qep_tn.models.spinless_fermions import spinless_fermions
 from qep_tn.models.transverse_field_ising import transverse_field_ising
 from qep_tn.models.xxz import xxz, xxz_staggered
 
 MODELS: dict[str, Callable[..., Hamiltonian]] = {
     "cluster_ising": cluster_ising,
+    "fermi_hubbard": fermi_hubbard,
+    "spinless_fermions": spinless_fermions,
     "transverse_field_ising": transverse_field_ising,
     "xxz": xxz,
     "xxz_staggered": xxz_staggered,
@@ -26,6 +30,6 @@ MODELS: dict[str, Callable[..., Hamiltonian]] = {
 PHASES: dict[str, ExactPhases] = {"cluster_ising": CLUSTER_ISING}
 
 __all__ = [
-    "MODELS", "PHASES", "cluster_ising", "phase_sensor", "sensor_sites", "transverse_field_ising", "xxz",
-    "xxz_staggered",
+    "MODELS", "PHASES", "cluster_ising", "fermi_hubbard", "phase_sensor", "sensor_sites", "spinless_fermions",
+    "transverse_field_ising", "xxz", "xxz_staggered",
 ]  # fmt: skip

@@ -4,13 +4,49 @@ from qep_tn import models
 from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient
 from qep_tn.gradients.losses import CrossEntropy, Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
-from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
-from qep_tn.hamiltonians.sites import Site, boson, bosons, qubit, qubits, spin, spins
+from qep_tn.hamiltonians.operators import (
+    C,
+    Cdag,
+    CdagDown,
+    CdagUp,
+    CDown,
+    Create,
+    CUp,
+    Destroy,
+    F,
+    Number,
+    NumberDown,
+    NumberUp,
+    Operator,
+    Sm,
+    Sp,
+    Sx,
+    Sy,
+    Sz,
+    X,
+    Y,
+    Z,
+    local,
+)  # fmt: skip
+from qep_tn.hamiltonians.sites import (
+    Site,
+    boson,
+    bosons,
+    electron,
+    electrons,
+    fermion,
+    fermions,
+    qubit,
+    qubits,
+    spin,
+    spins,
+)  # fmt: skip
 from qep_tn.measurement.sampling import sample
 from qep_tn.measurement.shots import Shots
 from qep_tn.ridges.extrapolation import extrapolate
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
+from qep_tn.solvers.full_diagonalization import FullDiagonalization
 from qep_tn.solvers.numba_dmrg import NumbaDMRG
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.quimb_dmrg import QuimbDMRG
@@ -36,6 +72,12 @@ __all__ = [
     "MPS",
     "Benchmark",
     "Boundary",
+    "C",
+    "CDown",
+    "CUp",
+    "Cdag",
+    "CdagDown",
+    "CdagUp",
     "Create",
     "CrossEntropy",
     "Decay",
@@ -44,7 +86,9 @@ __all__ = [
     "ExactDiagonalization",
     "Expectation",
     "Exploration",
+    "F",
     "FreeFermion",
+    "FullDiagonalization",
     "FunctionLoss",
     "Gradient",
     "GroundState",
@@ -54,6 +98,8 @@ __all__ = [
     "MeanSquaredError",
     "NumbaDMRG",
     "Number",
+    "NumberDown",
+    "NumberUp",
     "Operator",
     "QuimbDMRG",
     "Samples",
@@ -80,8 +126,12 @@ __all__ = [
     "benchmark",
     "boson",
     "bosons",
+    "electron",
+    "electrons",
     "explore_phases",
     "extrapolate",
+    "fermion",
+    "fermions",
     "finite_size_scaling",
     "gradient",
     "gradients",

@@ -5,7 +5,7 @@ import pytest
 from chains import random_three_body, spin_one
 
 import qep_tn as qt
-from qep_tn import MPS, Create, Destroy, Number, Sx, Sy, Sz, X
+from qep_tn import MPS, C, Cdag, Create, Destroy, Number, Sx, Sy, Sz, X
 from qep_tn.solvers import tenpy_engine
 from qep_tn.solvers.tenpy_charges import charged_model, charged_state
 
@@ -28,10 +28,25 @@ def bose_hubbard(length, rng):
     return H, {"t": -rng.uniform(0.8, 1.2, length - 1), "mu": -1.3}
 
 
+def t_V(length, rng):
+    H = qt.models.spinless_fermions(length, local=True)
+    pair_hop = Cdag(0) * Cdag(3) * C(1) * C(4) + Cdag(4) * Cdag(1) * C(3) * C(0)
+    theta = {"t": rng.uniform(0.8, 1.2, length - 1), "V": rng.normal(size=length - 1), "mu": rng.normal(size=length)}
+    return H.with_parameter("pair", [pair_hop]), theta | {"pair": [0.7]}
+
+
+def electrons(length, rng):
+    H = qt.models.fermi_hubbard(length, local=True, periodic=True)
+    return H, {"t": rng.uniform(0.8, 1.2, length), "U": np.full(length, 3.0), "mu": rng.normal(size=length) + 1.5,
+               "h": rng.normal(size=length)}  # fmt: skip
+
+
 FAMILIES = {
     "xxz": lambda rng: random_xxz(6, rng),
     "spin-1": lambda rng: spin_one(4, rng),
     "bosons": lambda rng: bose_hubbard(4, rng),
+    "fermions": lambda rng: t_V(6, rng),
+    "electrons": lambda rng: electrons(4, rng),
 }
 
 

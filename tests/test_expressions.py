@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import qep_tn
 from qep_tn.expressions.operators_and_losses import OPERATORS, parse_loss, parse_operator
 from qep_tn.gradients.losses import Expectation, Magnitude
-from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z
+from qep_tn.hamiltonians.operators import Operator, X, Z
 
-PYTHON = {"X": X, "Y": Y, "Z": Z, "Number": Number, "Sx": Sx, "Sy": Sy, "Sz": Sz, "Sp": Sp, "Sm": Sm}
-PYTHON |= {"Create": Create, "Destroy": Destroy, "L": 6, "sum": sum, "range": range}
+PYTHON = {name: getattr(qep_tn, name) for name in OPERATORS} | {"L": 6, "sum": sum, "range": range}
 
 operators = st.builds("{}({})".format, st.sampled_from(OPERATORS), st.integers(0, 9))
 numbers = ["2", "0.5", "1j", "(1 + 2j)", "(L - 2)", "1 / 4"]

@@ -17,8 +17,12 @@ from typing import NoReturn, TypeVar
 from qep_tn.gradients.losses import Expectation, Loss, Magnitude
 from qep_tn.hamiltonians import operators
 from qep_tn.hamiltonians.operators import Operator, Product
+from qep_tn.hamiltonians.words import FERMIONIC
 
-OPERATORS = ("X", "Y", "Z", "Number", "Sx", "Sy", "Sz", "Sp", "Sm", "Create", "Destroy")
+OPERATORS = (
+    "X", "Y", "Z", "Number", "Sx", "Sy", "Sz", "Sp", "Sm", "Create", "Destroy", "C", "Cdag", "CUp", "CdagUp", "CDown",
+    "CdagDown", "NumberUp", "NumberDown", "F",
+)  # fmt: skip
 ALLOWED = f"allowed are numbers, + - * / // %, sum(... for j in range(...)), abs(...) and {', '.join(OPERATORS)}"
 
 MAX_LENGTH = 20_000  # characters: a term on each of 500 sites, written out
@@ -135,8 +139,12 @@ class _Reader:
             case ast.Call(func=ast.Name(id="abs"), args=[inner], keywords=[]):
                 return self.magnitude(node, self.value(inner))
             case ast.Call(func=ast.Name(id=name), args=[site], keywords=[]) if name in self.operators:
-                return getattr(operators, name)(self.integer(site, f"the site of {name}(...)"))
+                return self.local(node, name, self.integer(site, f"the site of {name}(...)"))
         self.fail(node, f"{_shown(ast.unparse(node))} is not understood; {self.allowed}")
+
+    def local(self, node: ast.expr, name: str, site: int) -> Operator:
+        self.spend(node, site if name in FERMIONIC else 0)  # the length of its string
+        return getattr(operators, name)(site)
 
     def called(self, node: ast.expr, name: str) -> int | Operator:
         if name in self.names:

@@ -1,8 +1,9 @@
 """Operators: sums of coefficient x product of named one-site operators.
 
 `-0.5 * Z(0) * X(1) * Z(2) + X(3)` is written as it stands in a paper. Factors on one site multiply in the
-order written; X, Y and Z are the Pauli matrices wherever they appear, so X(0) * Y(0) is 1j * Z(0) at once.
-All other names get their meaning from the sites, when a Hamiltonian brings both together.
+order written; X, Y and Z are the Pauli matrices wherever they appear, so X(0) * Y(0) is 1j * Z(0) at once, and
+fermionic operators anticommute, see `qep_tn.hamiltonians.words`. All other names get their meaning from the sites, when
+a Hamiltonian brings both together.
 """
 
 from __future__ import annotations
@@ -18,15 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from qep_tn.hamiltonians.sites import Site, Sites
-
-# A product of one-site operators: ((site, (name, name, ...)), ...), sites ascending, one entry a site.
-Product = tuple[tuple[int, tuple[str, ...]], ...]
-
-_PAULI = {
-    ("X", "X"): (1, None), ("Y", "Y"): (1, None), ("Z", "Z"): (1, None),
-    ("X", "Y"): (1j, "Z"), ("Y", "Z"): (1j, "X"), ("Z", "X"): (1j, "Y"),
-    ("Y", "X"): (-1j, "Z"), ("Z", "Y"): (-1j, "X"), ("X", "Z"): (-1j, "Y"),
-}  # fmt: skip
+from qep_tn.hamiltonians.words import Product, Word, as_written, is_odd, multiply, with_string
 
 
 class Operator:
@@ -57,7 +50,7 @@ class Operator:
             return NotImplemented
         terms: dict[Product, complex] = {}
         for (left, a), (right, b) in itertools.product(self.terms.items(), factor.terms.items()):
-            phase, product = _multiply(left, right)
+            phase, product = multiply(left, right)
             terms[product] = terms.get(product, 0) + a * b * phase
         return Operator(terms)
 
@@ -98,8 +91,13 @@ class Operator:
         return tuple(sorted({site for product in self.terms for site, _ in product}))
 
     def check(self, sites: Sites, where: str) -> None:
-        """Raise ValueError unless every factor exists on its site and the operator is Hermitian."""
+        """Raise ValueError unless all factors exist on their sites, the operator is Hermitian, and no fermion alone."""
         for product in self.terms:
+            if is_odd(product):
+                raise ValueError(
+                    f"{where}: {shortened(self)} creates or destroys single fermions; pair each with another, "
+                    "as in Cdag(0) * C(1)"
+                )
             for site, names in product:
                 if not 0 <= site < len(sites):
                     raise ValueError(f"{where}: site {site} is out of range, the chain has sites 0..{len(sites) - 1}")
@@ -115,10 +113,10 @@ class Operator:
 
 
 def local(name: str, site: int) -> Operator:
-    """The one-site operator called `name`, on a site."""
+    """The one-site operator called `name`, on a site; a fermionic one acts on the sites before too, by its string."""
     if isinstance(site, bool) or not isinstance(site, int | np.integer):
         raise ValueError(f"{name}({site!r}): a site is a whole number")
-    return Operator({((int(site), (name,)),): 1.0})
+    return Operator({with_string(name, int(site)): 1.0})
 
 
 def X(site: int) -> Operator:  # noqa: N802
@@ -137,8 +135,18 @@ def Z(site: int) -> Operator:  # noqa: N802
 
 
 def Number(site: int) -> Operator:  # noqa: N802
-    """Particle number: n of a bosonic mode, |1><1| of a qubit (the Rydberg density)."""
+    """Particle number: n of a mode, n_up + n_down of a site of electrons, |1><1| of a qubit (the Rydberg density)."""
     return local("Number", site)
+
+
+def NumberUp(site: int) -> Operator:  # noqa: N802
+    """Number of electrons with spin up."""
+    return local("NumberUp", site)
+
+
+def NumberDown(site: int) -> Operator:  # noqa: N802
+    """Number of electrons with spin down."""
+    return local("NumberDown", site)
 
 
 def Sx(site: int) -> Operator:  # noqa: N802
@@ -176,6 +184,41 @@ def Destroy(site: int) -> Operator:  # noqa: N802
     return local("Destroy", site)
 
 
+def Cdag(site: int) -> Operator:  # noqa: N802
+    """Creation operator of a spinless fermion."""
+    return local("Cdag", site)
+
+
+def C(site: int) -> Operator:  # noqa: N802
+    """Annihilation operator of a spinless fermion."""
+    return local("C", site)
+
+
+def CdagUp(site: int) -> Operator:  # noqa: N802
+    """Creation operator of an electron with spin up."""
+    return local("CdagUp", site)
+
+
+def CUp(site: int) -> Operator:  # noqa: N802
+    """Annihilation operator of an electron with spin up."""
+    return local("CUp", site)
+
+
+def CdagDown(site: int) -> Operator:  # noqa: N802
+    """Creation operator of an electron with spin down."""
+    return local("CdagDown", site)
+
+
+def CDown(site: int) -> Operator:  # noqa: N802
+    """Annihilation operator of an electron with spin down."""
+    return local("CDown", site)
+
+
+def F(site: int) -> Operator:  # noqa: N802
+    """Fermion parity (-1)^n of a site; 1 where there are no fermions."""
+    return local("F", site)
+
+
 @lru_cache(maxsize=256)  # of a loss's observables every gradient asks
 def is_hermitian(operator: Operator, sites: Sites, tolerance: float = 1e-12) -> bool:
     """Whether the operator equals its adjoint.
@@ -203,19 +246,34 @@ def is_hermitian(operator: Operator, sites: Sites, tolerance: float = 1e-12) -> 
 def _without_adjoint_pairs(operator: Operator, sites: Sites, tolerance: float) -> dict[Product, complex]:
     """The terms that are not the adjoint of another term, or of themselves; terms of equal matrices taken together."""
 
-    def key(product: Product, adjoint: bool = False) -> tuple[tuple[int, bytes], ...]:
-        factors = ((j, sites[j].matrix(names).astype(complex)) for j, names in product)
-        return tuple((j, ((m.conj().T if adjoint else m) + 0.0).tobytes()) for j, m in factors)
+    def taken_apart(product: Product, adjoint: bool = False) -> tuple[complex, tuple[tuple[int, bytes], ...]]:
+        parts = [(j, *_entries_of(sites[j], names, adjoint)) for j, names in product]
+        return math.prod(phase for _, phase, _ in parts), tuple((j, entries) for j, _, entries in parts)
 
     total: dict[tuple[tuple[int, bytes], ...], complex] = {}
     for product, c in operator.terms.items():
-        total[key(product)] = total.get(key(product), 0) + c
-    representatives = {key(product): product for product in operator.terms}
-    return {
-        product: total[k]
-        for k, product in representatives.items()
-        if abs(total.get(key(product, adjoint=True), np.inf) - complex(total[k]).conjugate()) > tolerance
-    }
+        phase, key = taken_apart(product)
+        total[key] = total.get(key, 0) + c * phase
+    unpaired = {}
+    for product in operator.terms:
+        (phase, key), (of_adjoint, partner) = taken_apart(product), taken_apart(product, adjoint=True)
+        expected = complex(total[key]).conjugate() * phase * of_adjoint  # phases are 1, -1, i or -i
+        if abs(total.get(partner, np.inf) - expected) > tolerance:
+            unpaired[key] = product, total[key] * complex(phase).conjugate()
+    return dict(unpaired.values())
+
+
+@cache
+def _entries_of(site: Site, names: Word, adjoint: bool) -> tuple[complex, bytes]:
+    """A one-site matrix, or its adjoint, as a phase, 1, -1, i or -i, and what is left as something to compare."""
+    matrix = site.matrix(names).astype(complex)
+    matrix = matrix.conj().T if adjoint else matrix
+    first = complex(next(iter(matrix[matrix != 0]), 1.0))
+    if abs(first.real) >= abs(first.imag):
+        phase = complex(1 if first.real > 0 else -1)
+    else:
+        phase = 1j if first.imag > 0 else -1j
+    return phase, (matrix * phase.conjugate() + 0.0).tobytes()
 
 
 def expand(operators: Sequence[Operator]) -> tuple[tuple[Product, ...], sparse.csr_array]:
@@ -272,23 +330,6 @@ def _plain(value: Any) -> complex:
     return value.real if value.imag == 0 else value
 
 
-def _multiply(left: Product, right: Product) -> tuple[complex, Product]:
-    phase: complex = 1
-    factors = dict(left)
-    for site, names in right:
-        merged = list(factors.get(site, ()))
-        for name in names:
-            if merged and (merged[-1], name) in _PAULI:
-                factor, result = _PAULI[merged.pop(), name]
-                phase *= factor
-                if result is not None:
-                    merged.append(result)
-            else:
-                merged.append(name)
-        factors[site] = tuple(merged)
-    return phase, tuple(sorted((site, names) for site, names in factors.items() if names))
-
-
 def _hermitian_components(site: Site, names: tuple[str, ...]) -> list[tuple[int, complex]]:
     """Non-zero components of a one-site matrix in an orthogonal Hermitian basis, the identity first."""
     matrix, d = site.matrix(names), site.dimension
@@ -301,10 +342,11 @@ def _hermitian_components(site: Site, names: tuple[str, ...]) -> list[tuple[int,
 
 
 def _term_text(product: Product, coefficient: complex, first: bool) -> str:
-    factors = " * ".join(f"{name}({site})" for site, names in product for name in names)
+    sign, written = as_written(product)
+    coefficient, factors = coefficient * sign, " * ".join(f"{name}({site})" for name, site in written)
     negative = not isinstance(coefficient, complex) and coefficient < 0
-    sign = ("-" if first else "- ") if negative else ("" if first else "+ ")
+    before = ("-" if first else "- ") if negative else ("" if first else "+ ")
     magnitude = -coefficient if negative else coefficient
     if not factors:
-        return f"{sign}{magnitude!r}"
-    return sign + (factors if magnitude == 1 else f"{magnitude!r} * {factors}")
+        return f"{before}{magnitude!r}"
+    return before + (factors if magnitude == 1 else f"{magnitude!r} * {factors}")

@@ -10,6 +10,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from qep_tn.hamiltonians.words import FERMIONIC, PARITY, Word
+
 Sites = tuple["Site", ...]
 
 
@@ -41,6 +43,7 @@ class Site:
         for name, pauli in _PAULI.items():
             if name in self.operators and not np.array_equal(self.operators[name], pauli):
                 raise ValueError(f"site {self.name!r}: {name} is the Pauli matrix everywhere; choose another name")
+        self._check_fermions()
         for matrix in self.operators.values():
             matrix.setflags(write=False)
         content = (self.name, *sorted((n, m.shape, m.dtype.str, m.tobytes()) for n, m in self.operators.items()))
@@ -57,20 +60,43 @@ class Site:
     def __reduce__(self) -> tuple[type[Site], tuple[str, dict[str, NDArray]]]:
         return Site, (self.name, dict(self.operators))
 
+    def _check_fermions(self) -> None:
+        """Raise ValueError unless the parity F is one, fermionic operators change it, and no others do."""
+        fermionic = [name for name in self.operators if name in FERMIONIC]
+        parity = self.operators.get(PARITY)
+        if parity is None:
+            if fermionic:
+                raise ValueError(
+                    f"site {self.name!r}: {fermionic[0]} is a fermionic operator everywhere; choose another name, or "
+                    f"add the parity {PARITY} = (-1)^n"
+                )
+            return
+        if not np.array_equal(parity, np.diag(np.diagonal(parity))) or set(np.diagonal(parity).tolist()) - {1, -1}:
+            raise ValueError(f"site {self.name!r}: {PARITY} is the parity of fermions everywhere; choose another name")
+        for name, matrix in self.operators.items():
+            sign = -1 if name in fermionic else 1
+            if not np.array_equal(parity @ matrix, sign * matrix @ parity):
+                raise ValueError(
+                    f"site {self.name!r}: {name} {'keeps' if name in fermionic else 'changes'} {PARITY}, which "
+                    f"{', '.join(FERMIONIC)} change and no others; choose another name, or mend {PARITY}"
+                )
+
     @property
     def dimension(self) -> int:
         """Dimension of the local Hilbert space."""
         return next(iter(self.operators.values())).shape[0]
 
-    def matrix(self, names: tuple[str, ...]) -> NDArray:
-        """Matrix of a product of named operators, leftmost applied last. Read-only."""
+    def matrix(self, names: Word) -> NDArray:
+        """Matrix of a product of named operators, leftmost applied last; F is 1 without fermions. Read-only."""
         return _product(self, names)
 
 
 @cache
-def _product(site: Site, names: tuple[str, ...]) -> NDArray:
+def _product(site: Site, names: Word) -> NDArray:
     matrix = np.eye(site.dimension)
     for name in names:
+        if name == PARITY and name not in site.operators:
+            continue
         if name not in site.operators:
             raise ValueError(f"a {site.name} has no operator {name!r}; it has {', '.join(sorted(site.operators))}")
         matrix = matrix @ site.operators[name]
@@ -79,13 +105,14 @@ def _product(site: Site, names: tuple[str, ...]) -> NDArray:
 
 
 @cache
-def diagonal_along(site: Site, names: tuple[str, ...]) -> tuple[bool, bool, bool]:
+def diagonal_along(site: Site, names: Word) -> tuple[bool, bool, bool]:
     """Whether a product of named operators is diagonal in the site's basis, and in those of its Sx and Sy.
 
-    To commute with Sx is to be diagonal with it, for its levels are not degenerate. Without Sx, there is one basis.
+    To commute with Sx is to be diagonal with it, where its levels are not degenerate. Elsewhere there is one basis.
     """
     matrix = site.matrix(names)
     spins = [site.operators[name] for name in ("Sx", "Sy") if name in site.operators]
+    spins = [spin for spin in spins if np.diff(np.linalg.eigvalsh(spin)).min() > 0.5]
     commutes = [bool(np.allclose(matrix @ spin, spin @ matrix)) for spin in spins]
     along_x, along_y = commutes if len(commutes) == 2 else (False, False)
     return bool(np.array_equal(matrix, np.diag(np.diag(matrix)))), along_x, along_y
@@ -127,6 +154,36 @@ def boson(cutoff: int) -> Site:
     return Site(f"boson<={cutoff}", {"Create": destroy.T.copy(), "Destroy": destroy, "Number": number})
 
 
+@cache
+def fermion() -> Site:
+    """A mode of spinless fermions, empty or full: C, Cdag, Number, and the parity F."""
+    destroy = np.array([[0.0, 1.0], [0.0, 0.0]])
+    number = np.diag([0.0, 1.0])
+    return Site("fermion", {"C": destroy, "Cdag": destroy.T.copy(), "Number": number, "F": np.diag([1.0, -1.0])})
+
+
+@cache
+def electron() -> Site:
+    """A site of electrons: empty, up, down, and both, CdagUp CdagDown applied to an empty one.
+
+    CUp, CdagUp, CDown, CdagDown; NumberUp, NumberDown, Number, and the parity F; Sx, Sy, Sz, Sp, Sm, the spin of a
+    single electron (hbar = 1), zero where there is none or two.
+    """
+    destroy, mode = np.array([[0.0, 1.0], [0.0, 0.0]]), np.eye(2)
+    # Kronecker products order states by (down, up), which is the order above; up comes first, so down passes its parity
+    up, down = np.kron(mode, destroy), np.kron(destroy, np.diag([1.0, -1.0])) + 0.0
+    n_up, n_down, raising = up.T @ up, down.T @ down, up.T @ down
+    sx, sy, sz = (raising + raising.T) / 2, (raising - raising.T) / 2j, (n_up - n_down) / 2
+    return Site(
+        "spinful fermion",
+        {
+            "CUp": up, "CdagUp": up.T.copy(), "CDown": down, "CdagDown": down.T.copy(),
+            "NumberUp": n_up, "NumberDown": n_down, "Number": n_up + n_down, "F": np.diag([1.0, -1.0, -1.0, 1.0]),
+            "Sx": sx, "Sy": sy, "Sz": sz, "Sp": raising, "Sm": raising.T.copy(),
+        },
+    )  # fmt: skip
+
+
 def qubits(length: int) -> Sites:
     """A chain of `length` qubits."""
     return (qubit(),) * _checked_length(length)
@@ -140,6 +197,16 @@ def spins(length: int, twice_s: int) -> Sites:
 def bosons(length: int, cutoff: int) -> Sites:
     """A chain of `length` bosonic modes, each with at most `cutoff` particles."""
     return (boson(cutoff),) * _checked_length(length)
+
+
+def fermions(length: int) -> Sites:
+    """A chain of `length` modes of spinless fermions."""
+    return (fermion(),) * _checked_length(length)
+
+
+def electrons(length: int) -> Sites:
+    """A chain of `length` sites of electrons, spin up and down."""
+    return (electron(),) * _checked_length(length)
 
 
 def _checked_length(length: int) -> int:

@@ -17,8 +17,12 @@ from tenpy.networks.site import GroupedSite
 from tenpy.networks.site import Site as TenpySite
 
 from qep_tn.hamiltonians.sites import Site, Sites
+from qep_tn.hamiltonians.words import FERMIONIC, PARITY
 
-_OUR_NAMES = {"Sigmax": "X", "Sigmay": "Y", "Sigmaz": "Z", "B": "Destroy", "Bd": "Create", "N": "Number"}
+_OUR_NAMES = {
+    "Sigmax": "X", "Sigmay": "Y", "Sigmaz": "Z", "B": "Destroy", "Bd": "Create", "N": "Number", "JW": "F",
+    "Ntot": "Number", "Nu": "NumberUp", "Nd": "NumberDown", "Cu": "CUp", "Cdu": "CdagUp", "Cdd": "CdagDown",
+}  # fmt: skip
 _ROUNDING = 1e-12  # the square roots in two libraries' raising operators differ by less
 
 
@@ -30,10 +34,11 @@ def tenpy_sites(sites: Sites) -> list[TenpySite]:
 
 @cache
 def _tenpy_site(site: Site) -> TenpySite:
-    made = TenpySite(npc.LegCharge.from_trivial(site.dimension))
+    strings = {"JW": site.matrix((PARITY,))} if PARITY in site.operators else {}
+    made = TenpySite(npc.LegCharge.from_trivial(site.dimension), **strings)
     for name, matrix in site.operators.items():
         if name.isidentifier() and not hasattr(made, name):  # operators are attributes there: Id, JW, dim are taken
-            made.add_op(name, matrix)
+            made.add_op(name, matrix, need_JW=name in FERMIONIC)
     return made
 
 
@@ -73,9 +78,10 @@ def _basis_order(theirs: TenpySite, ours: Site) -> NDArray:
 def _refuse_other_kinds(theirs: TenpySite, ours: Site) -> None:
     if isinstance(theirs, GroupedSite):
         raise ValueError("grouped sites have no counterpart; split them first, by psi.group_split()")
-    if not np.allclose(theirs.JW.to_ndarray(), np.eye(theirs.dim)):
+    if not np.allclose(theirs.JW.to_ndarray(), np.eye(theirs.dim)) and PARITY not in ours.operators:
         raise ValueError(
-            "fermions are not qubits, their operators carry Jordan-Wigner strings; write the model on SpinHalfSite"
+            "fermions are not qubits, their operators carry strings; give qep_tn.fermion() for a FermionSite, "
+            "qep_tn.electron() for a SpinHalfFermionSite"
         )
     if theirs.dim != ours.dimension:
         raise ValueError(f"its dimension is {theirs.dim}, that of a {ours.name} {ours.dimension}; give sites to match")

@@ -20,6 +20,7 @@ from tenpy.networks.terms import TermList
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.sites import Site, Sites
+from qep_tn.hamiltonians.words import PARITY
 from qep_tn.states.mps import MPS
 
 _LEAK = 1e-5  # amplitude outside the sector that counts as not converged, rather than as another sector
@@ -121,16 +122,18 @@ def _by_charge(matrix: NDArray, charges: NDArray) -> dict[int, tuple[complex, ND
 
 
 def _charged_sites(sites: Sites, charges: list, operators: list[dict[str, NDArray]]) -> list[TenpySite]:
-    """TeNPy sites in our order, with the operators of the model and the one that tells the order."""
+    """TeNPy sites in our order, with the operators of the model and those that tell the order."""
     info = npc.ChargeInfo([1], ["charge"])
     return [
-        TenpySite(npc.LegCharge.from_qflat(info, q[:, None]), sort_charge=False, **named, **_diagonal_charge(site))
+        TenpySite(npc.LegCharge.from_qflat(info, q[:, None]), sort_charge=False, **named, **_telling(site))
         for site, q, named in zip(sites, charges, operators, strict=True)
     ]
 
 
-def _diagonal_charge(site: Site) -> dict[str, NDArray]:
-    name = _charge_name(site)
-    if name is None or np.count_nonzero(site.operators[name] - np.diag(np.diagonal(site.operators[name]))):
-        return {}
-    return {name: site.operators[name]}
+def _telling(site: Site) -> dict[str, NDArray]:
+    """The charge, if it is diagonal; and of fermions the numbers of each spin, and the parity by TeNPy's name."""
+    names = {name: name for name in (_charge_name(site), "NumberUp", "NumberDown") if name} | {PARITY: "JW"}
+    found = {theirs: site.operators[ours] for ours, theirs in names.items() if ours in site.operators}
+    return {
+        name: matrix for name, matrix in found.items() if not np.count_nonzero(matrix - np.diag(np.diagonal(matrix)))
+    }

@@ -237,7 +237,8 @@ class MPS:
     def to_tenpy(self) -> tenpy.MPS:
         """The state as a TeNPy MPS without charges, canonical, with its Schmidt values.
 
-        Its sites have our operators by our names: `psi.expectation_value("Z")`.
+        Its sites have our operators by our names: `psi.expectation_value("Z")`. Fermionic ones bring their strings:
+        `psi.correlation_function("Cdag", "C")`.
         """
         from qep_tn.hamiltonians.tenpy_sites import tenpy_sites
         from qep_tn.states.convert_tenpy import tenpy_mps
@@ -249,11 +250,12 @@ class MPS:
         """A finite TeNPy MPS, with or without charges, normalised.
 
         sites: its sites as ours: a SpinHalfSite is a qubit or `spin(1)`, a SpinSite `spin(2 S)` (S = 1/2 a qubit too),
-            a BosonSite `boson(Nmax)`; any other Site is what has its operators by name, and one without operators is
-            taken to be in our order. The order of each local basis is found from the operators that both have.
+            a BosonSite `boson(Nmax)`, a FermionSite `fermion()`, a SpinHalfFermionSite `electron()`; any other Site is
+            what has its operators by name, and one without operators is taken to be in our order. The order of each
+            local basis is found from the operators that both have.
 
-        Raises ValueError for what has no counterpart: infinite, segment and purified states, fermions, grouped sites,
-        bosons given as qubits (hard-core ones too: `boson(1)`), clocks of more than two states, a norm of zero.
+        Raises ValueError for what has no counterpart: infinite, segment and purified states, fermions as qubits,
+        bosons as qubits (hard-core ones too: `boson(1)`), grouped sites, clocks of more than two states, no norm.
         """
         from qep_tn.states.convert_tenpy import tensors_in_our_bases
 
