@@ -54,7 +54,7 @@ def test_ions_have_a_transition_and_a_slope_along_alpha(monkeypatch, capsys):
 
 
 def test_bosons_have_the_energy_of_the_series(monkeypatch, capsys):
-    rows = re.findall(r"energy a site (\S+), series (\S+)", printed(monkeypatch, capsys, bose_hubbard, "--sites", "14"))
+    rows = re.findall(r"energy a site (\S+), series (\S+)", printed(monkeypatch, capsys, bose_hubbard, "--sites", "12"))
     assert len(rows) == 2
     for energy, series in rows:
         assert float(energy) == pytest.approx(float(series), abs=1e-7)  # of the next order, at t/U = 0.1
@@ -70,7 +70,7 @@ def test_atoms_order_at_a_detuning_that_grows_with_their_distant_repulsion(monke
 def test_the_strip_has_its_published_flux_and_walks_to_more(monkeypatch, capsys):
     text = printed(monkeypatch, capsys, kitaev_50x2, "--rungs", "6", "--steps", "2")
     beside = re.findall(r"flux (\S+), published (\S+)", text)
-    assert len(beside) == 3
+    assert len(beside) == 2
     assert all(ours == published for ours, published in beside)
     fluxes = [float(f) for f in re.findall(r"6 x 2, .*: flux (\S+) ", text)]
     assert fluxes == sorted(fluxes)
