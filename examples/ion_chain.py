@@ -1,6 +1,6 @@
 """Where an ion chain stops being a magnet, what ion_chain.toml describes, in Python; and every coupling's part in it.
 
-Prints the field at which the middle's correlation changes fastest beside the infinite chain's published transition, and
+Prints the field at which the middle's correlation changes fastest beside the transition as published for 128 ions, and
 there the gradient with respect to all pairs, which also has the slope along the exponent of their fall-off.
 """
 
@@ -23,7 +23,7 @@ def main() -> None:
         qt.models.ion_chain(L, alpha), {"J": -1.0}, observable, scan="B", points=(-1.6, -1.1), train=[], steps=20,
         rate=0.1, closest=0.02, progress=False,
     )  # fmt: skip
-    print(f"steepest at B = {found.boundary:.4f} +- {found.boundary_error:.4f}; infinite chain, published: -1.3822")
+    print(f"steepest at B = {found.boundary:.4f} +- {found.boundary_error:.4f}; published for 128 ions: -1.3822")
 
     pairs = L * (L - 1) // 2
     theta = {"J": np.full(pairs, -1.0), "B": np.full(L, found.boundary)}

@@ -48,7 +48,7 @@ def printed(monkeypatch, capsys, script, *arguments):
 
 def test_ions_have_a_transition_and_a_slope_along_alpha(monkeypatch, capsys):
     text = printed(monkeypatch, capsys, ion_chain, "--ions", "12")
-    assert re.search(r"steepest at B = -1\.\d+ \+- 0\.0\d+; infinite chain, published: -1\.3822", text)
+    assert re.search(r"steepest at B = -1\.\d+ \+- 0\.0\d+; published for 128 ions: -1\.3822", text)
     assert "gradient of 78 couplings" in text
     assert "trustworthy: True" in text
 
