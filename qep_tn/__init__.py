@@ -1,8 +1,12 @@
 """Quantum equilibrium propagation on tensor networks: gradients for every coupling of a long quantum chain."""
 
 from qep_tn import models
-from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient
+from qep_tn.devices.device import Device
+from qep_tn.devices.hidden import Hidden
+from qep_tn.devices.simulated import SimulatedDevice
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning, gradient
 from qep_tn.gradients.losses import CrossEntropy, Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Create, Destroy, Number, Operator, Sm, Sp, Sx, Sy, Sz, X, Y, Z, local
 from qep_tn.hamiltonians.sites import Site, boson, bosons, qubit, qubits, spin, spins
@@ -41,6 +45,7 @@ __all__ = [
     "Decay",
     "DegenerateGroundStateWarning",
     "Destroy",
+    "Device",
     "ExactDiagonalization",
     "Expectation",
     "Exploration",
@@ -49,6 +54,7 @@ __all__ = [
     "Gradient",
     "GroundState",
     "Hamiltonian",
+    "Hidden",
     "Loss",
     "Magnitude",
     "MeanSquaredError",
@@ -62,6 +68,7 @@ __all__ = [
     "Sensitivity",
     "Shots",
     "Simplex",
+    "SimulatedDevice",
     "Site",
     "Sm",
     "SoftBound",
