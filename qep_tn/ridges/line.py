@@ -9,7 +9,7 @@ import numpy as np
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.ridges.peak import SAMPLES, Peak, Sample, find_peak, rising_towards
 from qep_tn.ridges.plane import Plane
-from qep_tn.states.ground_state import GroundState, expectations
+from qep_tn.states.ground_state import GroundState
 from qep_tn.states.saved import as_saved
 
 _MOVES = 6  # of the samples along a line, by one or two spacings each
@@ -54,12 +54,14 @@ class Line:
         """The ground state at a point of the line."""
         plane = self.plane
         place = (position, self.fixed) if self.across == 0 else (self.fixed, position)
-        state = as_saved(plane.solver.ground_state(plane.H, plane.at(place), start=start))
         own, other = (plane.H.parameters[plane.axes[n]] for n in (self.across, 1 - self.across))
         assert isinstance(own, Operator)
         assert isinstance(other, Operator)
-        value, across, along = expectations(state.state, (plane.measured(self.across), own, other))
-        return Sample(position, float(value), state.energy, float(across), float(along), state)
+        operators = (plane.measured(self.across), own, other)
+        found = plane.solver.observed(plane.H, plane.at(place), operators, start=start)
+        value, across, along = (float(x) for x in found.values)
+        state = as_saved(found.state)
+        return Sample(position, value, state.energy, across, along, state, float(found.errors[0]))
 
     def scan(self, positions: np.ndarray) -> list[Sample]:
         """Samples at ascending positions, from both ends towards the middle, each from the one before."""
@@ -87,7 +89,7 @@ class Line:
             if not peak.jump:
                 resolved = peak.error <= _RESOLVED * peak.width
                 if spacing <= 1.6 * wanted and not resolved:
-                    return self._at_best(best, samples, "the samples' errors hide the peak; lower rtol")
+                    return self._at_best(best, samples, "the samples' errors hide the peak; lower rtol, or take more shots")
                 best = (peak, samples) if resolved else None
                 if best and 0.6 * wanted <= spacing <= 1.6 * wanted:
                     return self._correction(*best)

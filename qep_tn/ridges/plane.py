@@ -10,11 +10,12 @@ import numpy as np
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
-from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.protocol import Nudging, Solver
 
 # The Schmidt cutoff of ground states whose peaks are wanted to rtol of their width, over rtol: measured at L = 128,
 # 1e-4 moves a point by less than 0.005 of the width
 CUTOFF = 1e-2
+_MEASURED = 0.5  # least spacing of samples with shot noise, in widths
 
 Place = tuple[float, float]
 Window = Mapping[str, tuple[float, float]]
@@ -44,8 +45,10 @@ class Plane:
 
     @property
     def spacing(self) -> float:
-        """Of the samples, as a share of the peak's width; the fit's error goes as its square."""
-        return 1.5 * float(np.sqrt(self.rtol))
+        """Of the samples, as a share of the peak's width; the fit's error goes as its square. What shots make of a
+        position falls with the third power of it, so those of a device are farther apart.
+        """
+        return max(1.5 * float(np.sqrt(self.rtol)), _MEASURED if self.solver.nudging is Nudging.MEASURED else 0.0)
 
     def at(self, place: Place) -> dict[str, Any]:
         """All parameters."""
