@@ -27,9 +27,11 @@ from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
 from qep_tn.tasks.gradients import gradients, response_matrix
+from qep_tn.tasks.learn import Learned, learn_hamiltonian
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 from qep_tn.tasks.train import Trained, train
+from qep_tn.training.measurements import Measurements
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.samples import Samples, Simplex
 from qep_tn.training.schedule import Decay
@@ -55,9 +57,11 @@ __all__ = [
     "GroundState",
     "Hamiltonian",
     "Hidden",
+    "Learned",
     "Loss",
     "Magnitude",
     "MeanSquaredError",
+    "Measurements",
     "NumbaDMRG",
     "Number",
     "Operator",
@@ -92,6 +96,7 @@ __all__ = [
     "finite_size_scaling",
     "gradient",
     "gradients",
+    "learn_hamiltonian",
     "local",
     "models",
     "optimize_sensitivity",

@@ -1,6 +1,8 @@
 """Devices: gradients and tasks that see nothing but what was measured, beside the Hamiltonian that is hidden."""
 
+import re
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,3 +255,15 @@ def test_training_through_a_device_resumes_to_the_last_bit(tmp_path):
     np.testing.assert_array_equal(rest.history["g_x"], whole.history["g_x"])
     assert np.isfinite(whole.history["test_loss"].values[-1])
     assert whole.predict({"g_zz": np.array([0.4, 0.6])}).shape == (2, 1)
+
+
+def test_the_page_of_devices_runs_as_it_stands():
+    """Its blocks in order, but that the lab's function comes before the lab that calls it."""
+    page = (Path(__file__).parents[1] / "docs" / "devices.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    offsets, bars = names["learned"].theta["g_x"], names["learned"].error["g_x"]
+    assert names["learned"].converged
+    assert np.abs(offsets - 0.1).max() < 3 * bars.max()
+    assert names["walk"].history["loss"].values[-1] < names["walk"].history["loss"].values[0]

@@ -89,7 +89,9 @@ class Line:
             if not peak.jump:
                 resolved = peak.error <= _RESOLVED * peak.width
                 if spacing <= 1.6 * wanted and not resolved:
-                    return self._at_best(best, samples, "the samples' errors hide the peak; lower rtol, or take more shots")
+                    return self._at_best(
+                        best, samples, "the samples' errors hide the peak; lower rtol, or take more shots"
+                    )
                 best = (peak, samples) if resolved else None
                 if best and 0.6 * wanted <= spacing <= 1.6 * wanted:
                     return self._correction(*best)
