@@ -238,6 +238,73 @@ def test_sensitivity_of_a_device_encloses_the_hidden_steepest_point():
     assert abs(found.boundary - steepest) <= max(found.boundary_error, 0.1)
 
 
+class NoisyFreeFermions:
+    """A disordered chain of free fermions with Gaussian noise: fast where it is long."""
+
+    def __init__(self, length, seed):
+        self.inside = qt.models.cluster_ising(length)
+        self.true = qt.Hidden.disorder(self.inside, 0.1, seed=3).hamiltonian(self.inside)
+        self.sites, self.parameters, self.rng = self.inside.sites, self.inside.parameters, np.random.default_rng(seed)
+
+    def expectation(self, theta, operators):
+        return qt.FreeFermion().ground_state(self.true, theta).expectation(list(operators))
+
+    def measure(self, theta, nudge, observables, shots):
+        errors = np.array([np.sqrt(len(operator.terms) / shots) for operator in observables])
+        noise = errors * self.rng.standard_normal(len(errors))
+        return self.expectation(theta, observables) + noise, errors
+
+
+def test_the_boundary_of_a_device_holds_the_hidden_ridge_within_its_bars():
+    device, theta = NoisyFreeFermions(48, 0), {"g_x": 1.5, "g_zz": 0.8, "g_zxz": 1.0}
+    found = qt.trace_boundary(
+        device, theta, ("g_x", "g_zz"), {"g_x": (0.9, 3.0), "g_zz": (0.4, 1.6)}, start={"g_x": 1.8, "g_zz": 0.85},
+        step=1 / 6, points=6, shots=4000, progress=False,
+    )  # fmt: skip
+    rows, inside = found.history.isel(curve=0), []
+    for n in range(int(rows["points"])):
+        name, other = (("g_x", "g_zz"), ("g_zz", "g_x"))[int(rows["across"].values[n])]
+        place, fixed, error, width = (float(rows[k].values[n]) for k in (name, other, f"{name}_error", "width"))
+        assert error < 0.5 * width
+        line = np.arange(place - width, place + width, 0.02 * width)
+        own = [device.expectation({**theta, name: x, other: fixed}, [device.parameters[name]])[0] for x in line]
+        inside.append(abs(place - line[np.abs(np.gradient(own, line)).argmax()]) <= error)
+    assert len(inside) >= 5
+    assert np.mean(inside) >= 0.8
+
+
+class Mortal(qt.SimulatedDevice):
+    """A device that stops answering after a number of measurements."""
+
+    life = np.inf
+
+    def measure(self, *asked):
+        if self.measured >= self.life:
+            raise InterruptedError
+        return super().measure(*asked)
+
+
+def test_a_trace_on_a_device_that_was_cut_short_ends_where_a_whole_one_does(tmp_path):
+    scalar, SHOTS = qt.models.cluster_ising(8), qt.Shots(50_000, "gaussian")
+
+    def traced(folder, life=np.inf, resume=False):
+        device = Mortal(scalar, qt.Hidden.disorder(scalar, 0.1, seed=5), solver=EXACT, shots=SHOTS, drift=1e-5)
+        device.life = life
+        with closing(RunFolder.create(tmp_path / folder, resume=resume)) as run:
+            return qt.trace_boundary(
+                device, {"g_x": 0.8, "g_zz": 0.8, "g_zxz": 0.0}, ("g_x", "g_zz"),
+                {"g_x": (0.2, 2.0), "g_zz": (0.6, 1.2)}, start={"g_x": 0.75, "g_zz": 0.9}, step=1 / 6, points=3,
+                sharpness=40.0, run=run, progress=False,
+            ), device.measured  # fmt: skip
+
+    whole, measured = traced("whole")
+    assert whole.history["points"].sum() >= 2
+    with pytest.raises(InterruptedError):
+        traced("cut", life=measured // 2)
+    rest, _ = traced("cut", resume=True)
+    np.testing.assert_array_equal(rest.history["g_x"], whole.history["g_x"])
+
+
 def test_training_through_a_device_resumes_to_the_last_bit(tmp_path):
     samples = qt.Samples({"g_zz": np.array([0.3, 0.5, 0.9, 1.2])}, np.array([[0.9], [0.8], [0.4], [0.2]]))
 

@@ -23,7 +23,7 @@ from qep_tn.states.ground_state import GroundState
 SAMPLES = 5  # of one fit, a polynomial of fourth order
 
 _JUMP = 0.75  # least share of the whole change that happens between two neighbouring samples, if it is a jump
-_COVERED = 1.96  # standard errors of a normal distribution that hold 95 %
+COVERED = 1.96  # standard errors of a normal distribution that hold 95 %
 _FOURTH = 3.0  # bound on the response's fourth order at its peak, in units of its height and width
 _BETWEEN = np.arange(SAMPLES) - (SAMPLES - 1) / 2  # positions of the samples, in units of their spacing
 _COEFFICIENTS = np.linalg.inv(np.vander(_BETWEEN, increasing=True))  # of the polynomial, from the samples
@@ -76,7 +76,7 @@ def find_peak(samples: list[Sample], noise: float, narrow: float = 0.0, energy_n
 
     Where samples are measured, the position's error holds 1.96 standard errors of what shots make of it.
     """
-    shots = _COVERED * float(np.sqrt(np.mean([sample.error**2 for sample in samples])))
+    shots = COVERED * float(np.sqrt(np.mean([sample.error**2 for sample in samples])))
     changes = np.abs(np.diff([sample.value for sample in samples]))
     steepest = int(changes.argmax())
     if changes[steepest] > max(_JUMP * changes.sum(), 10 * (noise + shots)):

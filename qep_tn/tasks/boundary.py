@@ -80,9 +80,10 @@ def trace_boundary(
 ) -> Boundary:
     """Follow every phase boundary that is found from theta through the plane of two scalar parameters.
 
-    H: a Hamiltonian; or a `qt.Device`, whose ground states are measured. Then the error of a point holds shot noise
-        too, and samples are at least half of the peak's width apart, whatever rtol. A peak is found where its
-        observable changes along it by many standard errors: as that of a sum over the chain, which is what None takes.
+    H: a Hamiltonian; or a `qt.Device`, whose ground states are measured. Then rtol says nothing,
+        nine samples that are 0.7 of the peak's width apart make a point, and its error holds shot noise. A peak is
+        found where its observable changes along it by many standard errors: as that of a sum over the chain, which is
+        what None takes. Transitions of first order are not.
     plane, window: names of the two parameters, and (low, high) of each. A point is the maximum of the response along
         the first of them, at a fixed value of the second; where a boundary runs nearly along the first, it is the
         other way round.
