@@ -1,10 +1,12 @@
-"""What a device is worth: `python -m benchmarks.devices training` and `python -m benchmarks.devices learning`.
+"""What a device is worth: `python -m benchmarks.devices PART`, training, learning or boundary.
 
 Ising chains of 64 qubits with a field and a bond control for each site and pair, every one of them 10 % off.
 training: six correlations are brought to their targets in 100 steps through the device, with 500 shots, and in as many
 computed steps of the wrong model, whose controls are then transferred; the true loss of both, for five devices.
 learning: hidden offsets from three settings of the controls, at several numbers of shots: typical distance from the
-truth, bars, coverage. Prints a table, writes benchmarks/results/devices_PART.json, and a figure of the training.
+truth, bars, coverage.
+boundary: a cluster-Ising chain with one control for each sort of term; its boundary from 2000 shots with Gaussian noise,
+beside the ridge of the hidden Hamiltonian and that of the wrong model, both by free fermions. Prints a table, writes benchmarks/results/devices_PART.json, and a figure of the training.
 """
 
 import argparse
@@ -120,13 +122,59 @@ def learning(seeds):
             write_results("devices_learning", rows, length=L, disorder=DISORDER, changes=list(CHANGES))
 
 
+def ridge(H, theta, name, near, width):
+    """Where the response of a parameter's own operator is largest, by free fermions."""
+    line = np.arange(near - 2 * width, near + 2 * width, 0.02 * width)
+    own = [qt.FreeFermion().ground_state(H, {**theta, name: x}).expectation(H.parameters[name]) for x in line]
+    return float(line[2:-2][np.abs(np.gradient(own, line))[2:-2].argmax()])
+
+
+def boundary(seeds):
+    """Rows of the third part, one for each point."""
+    rows, theta = [], {"g_x": 1.5, "g_zz": 0.8, "g_zxz": 1.0}
+    believed = qt.models.cluster_ising(L)
+    for seed in range(seeds):
+        device = qt.SimulatedDevice(
+            believed, qt.Hidden.disorder(believed, DISORDER, seed), solver=qt.FreeFermion(),
+            shots=qt.Shots(2000, "gaussian"), seed=seed,
+        )  # fmt: skip
+        found = qt.trace_boundary(
+            device, theta, ("g_x", "g_zz"), {"g_x": (0.9, 3.0), "g_zz": (0.4, 1.6)},
+            start={"g_x": 1.8, "g_zz": 0.85}, step=1 / 8, points=10, progress=False,
+        )  # fmt: skip
+        true, _ = device.truth(theta)
+        for curve in range(found.history.sizes["curve"]):
+            table = found.history.isel(curve=curve)
+            for n in range(int(table["points"])):
+                name, other = (("g_x", "g_zz"), ("g_zz", "g_x"))[int(table["across"].values[n])]
+                place, fixed, error, width = (
+                    float(table[k].values[n]) for k in (name, other, f"{name}_error", "width")
+                )
+                at = {**theta, other: fixed}
+                ridges = [ridge(H, at, name, place, width) for H in (true, believed)]
+                rows.append(
+                    {
+                        "seed": seed, "across": name, "place": place, "fixed": fixed, "error": error, "width": width,
+                        "true": ridges[0], "wrong_model": ridges[1],
+                    }
+                )  # fmt: skip
+        inside = np.mean([abs(row["place"] - row["true"]) <= row["error"] for row in rows])
+        off = np.median([[abs(row[k] - row["true"]) for k in ("place", "wrong_model")] for row in rows], axis=0)
+        print(
+            f"{len(rows)} points of {seed + 1} devices, {inside:.0%} within bars, median distance from the true ridge "
+            f"{off[0]:.3f}, of the wrong model {off[1]:.3f}, median bar {np.median([r['error'] for r in rows]):.3f}",
+            flush=True,
+        )  # fmt: skip
+        write_results("devices_boundary", rows, length=L, disorder=DISORDER, shots=2000)
+
+
 def main() -> None:
-    """Both parts by name."""
+    """The parts by name."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("training", "learning"))
+    parser.add_argument("part", choices=("training", "learning", "boundary"))
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
-    {"training": training, "learning": learning}[given.part](given.seeds)
+    {"training": training, "learning": learning, "boundary": boundary}[given.part](given.seeds)
 
 
 if __name__ == "__main__":
