@@ -5,8 +5,9 @@ training: six correlations are brought to their targets in 100 steps through the
 computed steps of the wrong model, whose controls are then transferred; the true loss of both, for five devices.
 learning: hidden offsets from three settings of the controls, at several numbers of shots: typical distance from the
 truth, bars, coverage.
-boundary: a cluster-Ising chain with one control for each sort of term; its boundary from 2000 shots with Gaussian noise,
-beside the ridge of the hidden Hamiltonian and that of the wrong model, both by free fermions. Prints a table, writes benchmarks/results/devices_PART.json, and a figure of the training.
+boundary: a cluster-Ising chain with one control for each sort of term; its boundary from 2000 shots with Gaussian
+noise, beside the ridge of the hidden Hamiltonian and that of the wrong model, both by free fermions.
+Prints a table, writes benchmarks/results/devices_PART.json, and a figure of the training.
 """
 
 import argparse
