@@ -1,8 +1,12 @@
 """Quantum equilibrium propagation on tensor networks: gradients for every coupling of a long quantum chain."""
 
 from qep_tn import models
-from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient
+from qep_tn.devices.device import Device
+from qep_tn.devices.hidden import Hidden
+from qep_tn.devices.simulated import SimulatedDevice
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning, gradient
 from qep_tn.gradients.losses import CrossEntropy, Expectation, FunctionLoss, Loss, Magnitude, MeanSquaredError
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import (
     C,
@@ -59,9 +63,11 @@ from qep_tn.tasks.boundary import Boundary, trace_boundary
 from qep_tn.tasks.explore import Exploration, explore_phases
 from qep_tn.tasks.finite_size import Scaling, finite_size_scaling
 from qep_tn.tasks.gradients import gradients, response_matrix
+from qep_tn.tasks.learn import Learned, learn_hamiltonian
 from qep_tn.tasks.phase_diagram import phase_diagram
 from qep_tn.tasks.sensitivity import Sensitivity, optimize_sensitivity
 from qep_tn.tasks.train import Trained, train
+from qep_tn.training.measurements import Measurements
 from qep_tn.training.penalty import SoftBound
 from qep_tn.training.samples import Samples, Simplex
 from qep_tn.training.schedule import Decay
@@ -83,6 +89,7 @@ __all__ = [
     "Decay",
     "DegenerateGroundStateWarning",
     "Destroy",
+    "Device",
     "ExactDiagonalization",
     "Expectation",
     "Exploration",
@@ -93,9 +100,12 @@ __all__ = [
     "Gradient",
     "GroundState",
     "Hamiltonian",
+    "Hidden",
+    "Learned",
     "Loss",
     "Magnitude",
     "MeanSquaredError",
+    "Measurements",
     "NumbaDMRG",
     "Number",
     "NumberDown",
@@ -108,6 +118,7 @@ __all__ = [
     "Sensitivity",
     "Shots",
     "Simplex",
+    "SimulatedDevice",
     "Site",
     "Sm",
     "SoftBound",
@@ -135,6 +146,7 @@ __all__ = [
     "finite_size_scaling",
     "gradient",
     "gradients",
+    "learn_hamiltonian",
     "local",
     "models",
     "optimize_sensitivity",

@@ -14,8 +14,8 @@ PAGE = (ROOT / "docs" / "house.md").read_text()
 MAX_LINES = 400
 # lowest first: a room imports from those before it
 ORDER = (
-    "kernels", "hamiltonians", "models", "states", "solvers", "measurement", "gradients", "expressions", "descent",
-    "ridges", "runs", "training", "tasks", "figures", "configuration", "commands", "cli",
+    "kernels", "hamiltonians", "models", "states", "solvers", "measurement", "devices", "gradients", "expressions",
+    "descent", "ridges", "runs", "training", "tasks", "figures", "configuration", "commands", "cli",
 )  # fmt: skip
 # none of these imports from another one, whatever their order
 APART = ("descent", "ridges"), ("runs", "descent"), ("runs", "ridges")

@@ -137,6 +137,7 @@ class Descent:
             "message": message,
         }  # fmt: skip
         states = [state for state in self.states if state is not None]
+        extra |= self.objective.accuracy.solver.memory()
         return states, extra | {f"{_MEMORY}{name}": array for name, array in self.memory.items()}
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], run: Any) -> None:
@@ -151,6 +152,7 @@ class Descent:
         if position.shape != self.position.shape:
             raise KeyError("position")
         self.position, self.states = position, tuple(states)
+        self.objective.accuracy.solver.remember(extra)
         self.natural_size = float(extra["natural_size"])
         self.stop = Stop(Ending[extra["ending"]], extra["message"]) if extra["ending"] else None
         self.memory = {n.removeprefix(_MEMORY): np.asarray(a) for n, a in extra.items() if n.startswith(_MEMORY)}

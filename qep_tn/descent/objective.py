@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from qep_tn.descent.table import Column, flattened, gradient_columns, gradient_row
 from qep_tn.gradients.checks import Scheme
-from qep_tn.gradients.gradient import Gradient, gradient
+from qep_tn.gradients.gradient import gradient
 from qep_tn.gradients.losses import Loss
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.protocol import Nudging, Solver
 from qep_tn.states.ground_state import GroundState
 
 
@@ -30,8 +31,15 @@ class Accuracy:
 
     @property
     def auto(self) -> bool:
-        """Whether the nudge is chosen for accuracy; one that is given is the rule of the descent, finite as it is."""
-        return self.beta == "auto"
+        """Whether the nudge is chosen for accuracy; one that is given is the rule of the descent, finite as it is, and
+        so are the shots of a device.
+        """
+        return self.beta == "auto" and not self.measured
+
+    @property
+    def measured(self) -> bool:
+        """Whether a device measures gradients, with as many shots as it has: there is no accuracy to miss."""
+        return self.solver.nudging is Nudging.MEASURED
 
     def gradient(self, H: Hamiltonian, theta: Theta, loss: Loss, start: GroundState | None) -> Gradient:
         """A gradient."""

@@ -49,6 +49,8 @@ def check_settings(
         raise ValueError(f"certify = {certify!r}: choose 'cheap' or 'full'")
     if error not in ("full", "cheap"):
         raise ValueError(f"error = {error!r}: choose 'full' or 'cheap'")
+    if solver.nudging is Nudging.MEASURED and certify == "full":
+        raise ValueError("certify='full' looks at states, which a device does not show; leave it out")
     if measured and certify == "full" and beta != "auto":
         raise ValueError("certify='full' is of computed gradients, and shots with a given beta compute none; omit beta")
     if measured and scheme == "linear-response":

@@ -13,20 +13,24 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qep_tn.devices.device import Device
+from qep_tn.devices.on_device import OnDevice, on_device
 from qep_tn.gradients.checks import Certify, Estimate, Scheme, check_problem, check_settings
 from qep_tn.gradients.error_bars import error_estimate, error_of_one_level, nudge_below, signal_error
 from qep_tn.gradients.examination import NOTHING, against_exact, by_other_states, small_enough
 from qep_tn.gradients.losses import Loss, sizes
-from qep_tn.gradients.measured import Experiment, Measured
+from qep_tn.gradients.measured import Experiment
 from qep_tn.gradients.nudge import COARSER_NUDGE, SAME_ENERGY, Level, Manifold, Nudge, exact_levels, strength_of
-from qep_tn.gradients.trust import Certificate, Trust, verdict
+from qep_tn.gradients.on_device import measured_on_device
+from qep_tn.gradients.result import Gradient
+from qep_tn.gradients.trust import Certificate, verdict
 from qep_tn.gradients.whole_chain import SweptManifold, with_lowest_states
 from qep_tn.gradients.window import WindowedManifold
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
@@ -53,66 +57,8 @@ class DegenerateGroundStateWarning(UserWarning):
     """The nudged state is not on the branch of the free state: the ground state is degenerate, or nearly so."""
 
 
-@dataclass(frozen=True)
-class Gradient:
-    """The gradient of a loss with respect to every coupling, and how far to trust it.
-
-    value, value_error: the loss in the free ground state.
-    gradient, error: name -> float or array, the structure of theta. `error` bounds the difference to the exact
-        gradient for about nine components in ten or more: it holds the nudge's bias, truncation and convergence.
-    relative_error: norm of all errors over norm of the gradient, or over a millionth of a gradient's natural size
-        (observable times coupling operator over the energy scale) if it is smaller than that.
-    converged: whether relative_error <= rtol.
-    status, message: whether free and nudged state are different branches, a solve did not converge, the response leaves
-        a residual, or the error is not small against the gradient; the message says which, and the remedy.
-    certificate: what was computed besides, and all that the status is made from.
-    free: the free ground state. level: what the nudged ones are made from.
-    beta: nudge strength, multiplies the error signal.
-    ground_states: how many ground states it took. natural_size: of a gradient, as above.
-    shots: for a measured gradient, what its shots were and the parts of its error; otherwise None. `error` then holds
-        shot noise and the nudge's bias together, so that 95 of 100 bars hold the exact component; the noise alone where
-        beta was given. `value_error` is 1.96 standard errors, and `status` concerns the states, not the noise.
-    """
-
-    value: float
-    value_error: float
-    gradient: dict[str, Any]
-    error: dict[str, Any]
-    relative_error: float
-    converged: bool
-    status: Trust
-    message: str
-    certificate: Certificate
-    free: GroundState = field(repr=False)
-    beta: float
-    ground_states: int
-    natural_size: float
-    level: Level = field(repr=False)
-    shots: Measured | None = field(default=None, repr=False)
-
-    @property
-    def trustworthy(self) -> bool:
-        """Whether nothing speaks against it."""
-        return self.status is Trust.TRUSTWORTHY
-
-    @property
-    def nudged(self) -> tuple[GroundState, ...]:
-        """The nudged ground states: at +beta, and at -beta if the scheme is symmetric."""
-        return self.level.nudged
-
-    @property
-    def residual(self) -> float:
-        """Of the response over the whole chain, see `Certificate`."""
-        return self.certificate.residual
-
-    @property
-    def overlap(self) -> float:
-        """The smaller |<free|nudged>|^2."""
-        return self.certificate.overlap
-
-
 def gradient(
-    H: Hamiltonian,
+    H: Hamiltonian | Device,
     theta: Theta,
     loss: Loss,
     *,
@@ -128,6 +74,8 @@ def gradient(
 ) -> Gradient:
     """D loss / d theta_k for every coupling of H, by quantum equilibrium propagation.
 
+    H: a Hamiltonian; or a `qt.Device`, which prepares and measures free and nudged states, see
+        `qep_tn.gradients.on_device`. rtol, start and rng are nothing to it, and shots a number.
     solver: any solver; by default exact diagonalization for small systems, `NumbaDMRG` beyond. `FreeFermion`
         returns its analytic derivative.
     rtol: the relative error asked for; sets nudge strength, Schmidt cutoff and convergence of DMRG solvers.
@@ -150,9 +98,11 @@ def gradient(
     Warns with DegenerateGroundStateWarning if free and nudged state are different branches.
     Raises ValueError for input that does not fit together.
     """
+    if not isinstance(H, Hamiltonian):
+        (H, solver), shots = on_device(H, solver, shots), None
     result = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, start, certify, shots, rng, error)
     doubtful = result.relative_error > _ONE_LEVEL_TELLS * rtol or result.status.concerns_states
-    if error == "cheap" and shots is None and beta == "auto" and doubtful:
+    if error == "cheap" and shots is None and result.shots is None and beta == "auto" and doubtful:
         full = silent_gradient(H, theta, loss, solver, rtol, beta, scheme, result.free, certify)
         result = replace(full, ground_states=full.ground_states + result.ground_states)
     if result.status.concerns_branches:
@@ -175,6 +125,8 @@ def silent_gradient(
     solver = default_solver(H) if solver is None else solver
     check_problem(H, theta, loss, solver, start)
     check_settings(solver, rtol, beta, scheme, certify, error, measured=shots is not None)
+    if isinstance(solver, OnDevice):
+        return measured_on_device(H, theta, loss, solver, rtol, beta, scheme)
     if shots is not None:
         experiment = partial(Experiment, H, theta, loss, shots=as_shots(shots), wanted=wanted)
         return _measured(H, theta, loss, solver, rtol, beta, scheme, start, certify, error, experiment, generator(rng))

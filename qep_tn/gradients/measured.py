@@ -37,16 +37,17 @@ _PILOT = 200  # shots that tell the noise in advance, at least
 class Measured:
     """What shots a gradient took, and the parts of its error; printed, the circuits.
 
-    shots: as asked for. circuits: in the free phase, and in each nudged state (and in the free one once more, if
-        one-sided); with Gaussian noise as many as operators. total: shots in all.
+    shots: as asked for. circuits: in the free phase, and in each nudged state (and the free one once more if
+        one-sided); with Gaussian noise as many as operators. total: shots in all. None of a device, which says neither.
     noise: name -> float or array, the structure of theta: standard error of each component.
-    bias: likewise, of the nudge, by computed gradients; None where beta was given, and nothing tells it.
+    bias: likewise, of the nudge, by computed gradients, or as measured on a device; None where beta was given, and
+        nothing tells it.
     grouping: a line for each circuit.
     """
 
     shots: Shots
-    circuits: tuple[int, int]
-    total: int
+    circuits: tuple[int, int] | None
+    total: int | None
     noise: dict[str, Any]
     bias: dict[str, Any] | None
     grouping: str = field(repr=False)
@@ -99,12 +100,12 @@ class Experiment:
         value = float(self.loss.value(outputs.values))
         if not (math.isfinite(value) and np.isfinite(nudge.signal).all()):
             raise ValueError(f"the loss is {value} and its derivative {nudge.signal}; both must be finite")
-        spread = np.array(list(_signal_spreads(self.loss, outputs)))
+        spread = np.array(list(signal_spreads(self.loss, outputs)))
         level = self.level(nudge)
         if level.order == 0:
             unknown = replace(nudge, signal=np.sqrt((spread**2).sum(axis=0)))
             noise = np.where(self.mask, unknown.strength / nudge.energy_scale, 0.0)
-            return Drawn(value, _value_error(self.loss, outputs), level.gradient, noise, nudge, level)
+            return Drawn(value, value_error_of(self.loss, outputs), level.gradient, noise, nudge, level)
         states = level.nudged if level.order == 2 else (*level.nudged, self.free)
         phases = [measure(state.state, sites, couplings, self.shots, rng) for state in states]
         values = [phase.values for phase in phases]
@@ -115,7 +116,7 @@ class Experiment:
         known = np.maximum(gradient**2 - of_phases, 0)  # of the component squared, what is not noise
         slope, noise = np.zeros((2, len(self.mask)))
         slope[self.mask], noise[self.mask] = gradient, np.sqrt(of_phases + share * known)
-        return Drawn(value, _value_error(self.loss, outputs), slope, noise, nudge, level)
+        return Drawn(value, value_error_of(self.loss, outputs), slope, noise, nudge, level)
 
     @property
     def mask(self) -> NDArray:
@@ -258,13 +259,13 @@ def _directions(estimate: Estimate) -> NDArray:
     return (np.sqrt(np.maximum(squared, 0)) * vectors).T
 
 
-def _signal_spreads(loss: Loss, outputs: Estimate) -> Iterator[NDArray]:
+def signal_spreads(loss: Loss, outputs: Estimate) -> Iterator[NDArray]:
     """What each independent part of the noise in the observables does to the error signal."""
     for shift in _directions(outputs):
         yield (loss.error_signal(outputs.values + shift) - loss.error_signal(outputs.values - shift)) / 2
 
 
-def _value_error(loss: Loss, outputs: Estimate) -> float:
+def value_error_of(loss: Loss, outputs: Estimate) -> float:
     """95 % of what the noise in the observables does to the loss; to second order too, which is all at a minimum."""
     value = loss.value(outputs.values)
     changes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -41,6 +42,9 @@ class Trust(Enum):
 class Certificate:
     """What was computed besides a gradient to certify it, in part always, in part if a full certificate was asked for.
 
+    Of a device, which shows no states, variance, overlap and residual are NaN, and relative_error is the nudge's bias
+    alone, as measured (that of the shots, where nothing tells the bias).
+
     variance: energy variance of the free state, over the sum of all coefficients squared.
     overlap: the smallest |<free|nudged>|^2.
     residual: of the response over the whole chain, see `qep_tn.gradients.residual`; zero where no manifold limits it.
@@ -75,8 +79,8 @@ class Certificate:
             "energy variance": self.variance, "residual": self.residual, "overlap": self.overlap, "gap": self.gap,
             "lower start": self.lower, "distance to exact": self.exact_distance,
         }  # fmt: skip
-        parts = [f"{name} {value:.2g}" for name, value in known.items() if value is not None]
-        missing = [name for name, value in known.items() if value is None]
+        told = {name: value for name, value in known.items() if value is not None and not math.isnan(value)}
+        parts, missing = [f"{name} {value:.2g}" for name, value in told.items()], [n for n in known if n not in told]
         return ", ".join(parts) + (f"; not looked at: {', '.join(missing)}" if missing else "")
 
 

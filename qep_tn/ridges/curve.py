@@ -324,6 +324,7 @@ class Trace:
             "ends": json.dumps(ends),
             "counts": np.array([self.begun, self.searched, self.most_points]),
             "window": np.array(self.plane.window),
+            **self.plane.solver.memory(),
         }
 
     def restore(self, states: Sequence[GroundState], extra: Mapping[str, Any], run: Any) -> None:
@@ -350,6 +351,7 @@ class Trace:
         ]
         self.points = [Point.from_numbers(row) for row in extra["points"]]
         self.begun, self.searched = bool(begun), searched
+        self.plane.solver.remember(extra)
         if window != self.plane.window:
             self._rescale(window)
             self.reopened = _PASSING

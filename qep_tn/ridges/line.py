@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qep_tn.hamiltonians.operators import Operator
+from qep_tn.ridges.measured_peak import MEASURED_SAMPLES, fit_measured_peak
 from qep_tn.ridges.peak import SAMPLES, Peak, Sample, find_peak, rising_towards
 from qep_tn.ridges.plane import Plane
-from qep_tn.states.ground_state import GroundState, expectations
+from qep_tn.states.ground_state import GroundState
 from qep_tn.states.saved import as_saved
 
 _MOVES = 6  # of the samples along a line, by one or two spacings each
 _ZOOMS = 6  # changes of the spacing
 _REACH = SAMPLES // 2
 _NEAR = 0.5  # spacings that the peak may be off the middle sample
+_NEAR_MEASURED = 1.5  # of the nine samples of a device
 _RESOLVED = 0.5  # largest error of a peak that counts as one, in widths
 _NARROW = 3.0  # energy scales over L: transitions are wider, but near multicritical points
 _FINEST = 1e-3  # spacing, as a share of the window, below which a jump is one
@@ -54,12 +56,14 @@ class Line:
         """The ground state at a point of the line."""
         plane = self.plane
         place = (position, self.fixed) if self.across == 0 else (self.fixed, position)
-        state = as_saved(plane.solver.ground_state(plane.H, plane.at(place), start=start))
         own, other = (plane.H.parameters[plane.axes[n]] for n in (self.across, 1 - self.across))
         assert isinstance(own, Operator)
         assert isinstance(other, Operator)
-        value, across, along = expectations(state.state, (plane.measured(self.across), own, other))
-        return Sample(position, float(value), state.energy, float(across), float(along), state)
+        operators = (plane.measured(self.across), own, other)
+        found = plane.solver.observed(plane.H, plane.at(place), operators, start=start)
+        value, across, along = (float(x) for x in found.values)
+        state = as_saved(found.state)
+        return Sample(position, value, state.energy, across, along, state, float(found.errors[0]))
 
     def scan(self, positions: np.ndarray) -> list[Sample]:
         """Samples at ascending positions, from both ends towards the middle, each from the one before."""
@@ -73,6 +77,8 @@ class Line:
         branches: ground states from which samples below and above the centre start: where the transition is of first
             order, they stay on the two sides.
         """
+        if self.plane.by_device:
+            return self._correct_measured(centre, spacing)
         side = float(self.plane.sides[self.across])
         best: tuple[Peak, list[Sample]] | None = None
         for _ in range(_ZOOMS):
@@ -95,6 +101,24 @@ class Line:
             finer = max(spacing / 4, _FINEST * side)
             spacing = finer if peak.jump else float(np.clip(wanted, spacing / 8, 4 * spacing))
         return self._at_best(best, samples, "the response has no maximum of a definite width")
+
+    def _correct_measured(self, centre: float, spacing: float) -> Correction:
+        """As `correct`, on a device: samples moved, and their spacing, until the peak is in their middle."""
+        for _ in range(_ZOOMS):
+            places = centre + spacing * (np.arange(MEASURED_SAMPLES) - MEASURED_SAMPLES // 2)
+            low, high = self._chains((places[:_REACH], places[_REACH:]), (None, None))  # no state starts another
+            samples = low + high
+            peak = fit_measured_peak(samples)
+            if peak is None:
+                centre, spacing = centre + 2 * rising_towards(samples) * spacing, 1.3 * spacing
+                continue
+            wanted, off = self.plane.spacing * peak.width, abs(peak.position - centre) / spacing
+            if off <= _NEAR_MEASURED and 0.6 * wanted <= spacing <= 1.6 * wanted:
+                if peak.error <= _RESOLVED * peak.width:
+                    return self._correction(peak, samples)
+                return self._correction(None, samples, "shot noise hides the peak; take more shots")
+            centre, spacing = peak.position, float(np.clip(wanted, spacing / 3, 3 * spacing))
+        return self._correction(None, samples, "the response has no maximum within reach")
 
     def _at_best(self, best: tuple[Peak, list[Sample]] | None, samples: list[Sample], message: str) -> Correction:
         """The peak as it was resolved before, at the cost of all samples; or why there is none."""

@@ -23,6 +23,7 @@ from qep_tn.states.ground_state import GroundState
 SAMPLES = 5  # of one fit, a polynomial of fourth order
 
 _JUMP = 0.75  # least share of the whole change that happens between two neighbouring samples, if it is a jump
+COVERED = 1.96  # standard errors of a normal distribution that hold 95 %
 _FOURTH = 3.0  # bound on the response's fourth order at its peak, in units of its height and width
 _BETWEEN = np.arange(SAMPLES) - (SAMPLES - 1) / 2  # positions of the samples, in units of their spacing
 _COEFFICIENTS = np.linalg.inv(np.vander(_BETWEEN, increasing=True))  # of the polynomial, from the samples
@@ -32,7 +33,8 @@ class Sample(NamedTuple):
     """A ground state on the line.
 
     position: the parameter. value: <O>. energy; across, along: its derivatives by the parameter and by the other
-    parameter of the plane (Hellmann and Feynman: <A>, <B>).
+    parameter of the plane (Hellmann and Feynman: <A>, <B>). Of a device the energy is not known, NaN; error: the
+    standard error of the value.
     """
 
     position: float
@@ -41,6 +43,7 @@ class Sample(NamedTuple):
     across: float
     along: float
     state: GroundState
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,18 @@ def find_peak(samples: list[Sample], noise: float, narrow: float = 0.0, energy_n
     noise: error of each <O>, at peaks wider than `narrow`; at narrower ones it grows as the width falls: a state's
         error is that of its energy over the gap, and the gap at a ridge goes with its width.
     energy_noise: error of each energy.
+
+    Where samples are measured, the position's error holds 1.96 standard errors of what shots make of it.
     """
+    shots = COVERED * float(np.sqrt(np.mean([sample.error**2 for sample in samples])))
     changes = np.abs(np.diff([sample.value for sample in samples]))
     steepest = int(changes.argmax())
-    if changes[steepest] > max(_JUMP * changes.sum(), 10 * noise):
+    if changes[steepest] > max(_JUMP * changes.sum(), 10 * (noise + shots)):
         return _jump(samples, steepest, energy_noise)
-    return _smooth_peak(samples, noise, narrow)
+    return _smooth_peak(samples, noise, narrow, shots)
 
 
-def _smooth_peak(samples: list[Sample], noise: float, narrow: float) -> Peak | None:
+def _smooth_peak(samples: list[Sample], noise: float, narrow: float, shots: float) -> Peak | None:
     """The steepest point of the polynomial of fourth order through the samples.
 
     Its error is what the next two orders of the response, h (1 - x^2/w^2 + a x^3/w^3 + k x^4/w^4), change: at a
@@ -101,7 +107,8 @@ def _smooth_peak(samples: list[Sample], noise: float, narrow: float) -> Peak | N
     height, bend = abs(float(slope(summit))), abs(float(third(summit)))
     width = float(np.sqrt(2 * height / bend))  # in units of the spacing, like all here
     powers = np.array([0, 0, 2, 6 * summit, 12 * summit**2])  # of the curvature's coefficients
-    scatter = noise * max(1.0, narrow / (width * spacing)) * float(np.linalg.norm(powers @ _COEFFICIENTS)) / bend
+    uncertain = noise * max(1.0, narrow / (width * spacing)) + shots
+    scatter = uncertain * float(np.linalg.norm(powers @ _COEFFICIENTS)) / bend
     orders = _FOURTH * (abs(2 * summit**3 - 3 * summit) / width**2 + 1 / width**3)
     cubic = _steepest_of_cubic(samples)
     orders = max(orders, 0.25 * abs(summit - cubic) if np.isfinite(cubic) else 0.5)
@@ -139,6 +146,10 @@ def _jump(samples: list[Sample], left: int, energy_noise: float) -> Peak | None:
     a, b = samples[left], samples[left + 1]
     spacing = b.position - a.position
     kink = a.across - b.across
+    normal = (b.across - a.across, b.along - a.along)
+    if np.isnan(a.energy):  # a device's: the jump is between the two samples
+        middle = (a.position + b.position) / 2
+        return Peak(middle, float(spacing) / 2, abs(b.value - a.value), 0.0, normal)
     if kink <= 0:  # the energy of a ground state is concave; this is no crossing
         return None
     crossing = (b.energy - a.energy + a.across * a.position - b.across * b.position) / kink
@@ -153,7 +164,7 @@ def _jump(samples: list[Sample], left: int, energy_noise: float) -> Peak | None:
         error=(float(bend * reach**2) + 2 * energy_noise + 1e-12 * abs(a.energy)) / kink if known else spacing,
         height=abs(b.value - a.value),
         width=0.0,
-        normal=(b.across - a.across, b.along - a.along),
+        normal=normal,
     )
 
 

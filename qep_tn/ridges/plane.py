@@ -10,11 +10,12 @@ import numpy as np
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
-from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.protocol import Nudging, Solver
 
 # The Schmidt cutoff of ground states whose peaks are wanted to rtol of their width, over rtol: measured at L = 128,
 # 1e-4 moves a point by less than 0.005 of the width
 CUTOFF = 1e-2
+_MEASURED = 0.7  # spacing of samples with shot noise, in widths
 
 Place = tuple[float, float]
 Window = Mapping[str, tuple[float, float]]
@@ -44,8 +45,15 @@ class Plane:
 
     @property
     def spacing(self) -> float:
-        """Of the samples, as a share of the peak's width; the fit's error goes as its square."""
-        return 1.5 * float(np.sqrt(self.rtol))
+        """Of the samples, as a share of the peak's width; the fit's error goes as its square. Those of a device are
+        farther apart, see `qep_tn.ridges.measured_peak`.
+        """
+        return _MEASURED if self.by_device else 1.5 * float(np.sqrt(self.rtol))
+
+    @property
+    def by_device(self) -> bool:
+        """Whether ground states are measured, with shot noise."""
+        return self.solver.nudging is Nudging.MEASURED
 
     def at(self, place: Place) -> dict[str, Any]:
         """All parameters."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from enum import Enum
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product
-from qep_tn.states.ground_state import GroundState
+from qep_tn.states.ground_state import GroundState, expectations
 
 T = TypeVar("T")
 
@@ -24,6 +24,15 @@ class Nudging(Enum):
     ANALYTIC = "the solver knows the derivative itself, `Solver.gradient_of_expectations`"
     SWEPT = "MPS that are swept in step, over the whole chain"
     WINDOW = "MPS that differ from the free one in a window around the nudge"
+    MEASURED = "they are prepared on a device, and measured"
+
+
+class Observed(NamedTuple):
+    """A ground state, expectation values of some operators in it, and their standard errors, zero if computed."""
+
+    state: GroundState
+    values: NDArray
+    errors: NDArray
 
 
 class Solver:
@@ -46,6 +55,13 @@ class Solver:
         Raises ValueError if the solver cannot take the Hamiltonian.
         """
         raise NotImplementedError
+
+    def observed(
+        self, H: Hamiltonian, theta: Theta, operators: Sequence[Operator], start: GroundState | None = None
+    ) -> Observed:
+        """The ground state of H(theta) with expectation values of some Hermitian operators."""
+        state = self.ground_state(H, theta, start=start)
+        return Observed(state, expectations(state.state, operators), np.zeros(len(operators)))
 
     def nudged_states(
         self, H: Hamiltonian, at: Callable[[float], Theta], strengths: Sequence[float], free: GroundState
@@ -110,6 +126,17 @@ class Solver:
         """Of a ground energy, relative to the sum of the magnitudes of all coefficients."""
         return 0.0
 
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, by name."""
+        return asdict(self) if is_dataclass(self) else {}
+
+    def memory(self) -> dict[str, Any]:
+        """What a run saves, so that it goes on as it would have; nothing, where states depend on settings alone."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go back to a `memory`."""
+
     def map(self, work: Callable[..., T], *arguments: Sequence) -> list[T]:
         """`work` done for each set of arguments, several at a time where the solver can."""
         return [work(*a) for a in zip(*arguments, strict=True)]
@@ -137,4 +164,4 @@ def refuse_others(solver: object) -> None:
 
 def settings_of(solver: Solver) -> dict[str, Any]:
     """A solver's name and settings, for a summary."""
-    return {"name": type(solver).__name__, **(asdict(solver) if is_dataclass(solver) else {})}
+    return {"name": type(solver).__name__, **solver.settings()}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qep_tn.hamiltonians.operators import Operator, Product, expand
 from qep_tn.hamiltonians.sites import Sites
+from qep_tn.states.measured_state import MeasuredState
 from qep_tn.states.mps import MPS
 
 
@@ -119,6 +120,8 @@ class GroundState:
 
 def expectations(state: State, operators: Sequence[Operator]) -> NDArray:
     """Real expectation values of operators that are known to be Hermitian."""
+    if isinstance(state, MeasuredState):
+        return state.values_of(operators)
     products, matrix = _expanded(tuple(operators))
     return np.asarray((matrix @ state.product_expectations(products)).real, float)
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.states.ground_state import GroundState, State
 from qep_tn.states.majorana import MajoranaState
+from qep_tn.states.measured_state import MeasuredState
 from qep_tn.states.mixture import Mixture
 from qep_tn.states.mps import MPS
 from qep_tn.states.state_vector import StateVector
 
-_KINDS = {kind.__name__: kind for kind in (MPS, StateVector, MajoranaState, Mixture)}
+_KINDS = {kind.__name__: kind for kind in (MPS, StateVector, MajoranaState, Mixture, MeasuredState)}
 
 
 def kind_of(state: State) -> str:

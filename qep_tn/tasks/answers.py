@@ -8,6 +8,8 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qep_tn.devices.device import Device
+from qep_tn.devices.on_device import OnDevice, on_device, one_process
 from qep_tn.gradients.checks import check_settings
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
@@ -19,7 +21,7 @@ from qep_tn.training.samples import Samples
 
 
 def answers(
-    H: Hamiltonian,
+    H: Hamiltonian | Device,
     theta: Theta,
     inputs: Mapping[str, ArrayLike],
     *,
@@ -35,6 +37,9 @@ def answers(
     answer for another, larger one. The rest is as in `train`.
     Raises ValueError as `train` does.
     """
+    H, solver = on_device(H, solver)
+    if isinstance(solver, OnDevice):
+        processes = one_process(processes, executor)
     length = len(np.atleast_1d(np.asarray(next(iter(inputs.values()), ()))))
     if not length:
         return np.zeros((0, len(outputs)))

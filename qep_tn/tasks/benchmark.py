@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from qep_tn.descent.table import Column, Table, flattened
 from qep_tn.gradients.checks import Scheme, check_problem, check_settings
-from qep_tn.gradients.gradient import Gradient, silent_gradient
+from qep_tn.gradients.gradient import silent_gradient
 from qep_tn.gradients.losses import Loss
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.runs.executors import in_order

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from qep_tn.devices.device import Device
+from qep_tn.devices.on_device import on_device
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.ridges.curve import Trace
@@ -59,7 +61,7 @@ class Boundary:
 
 
 def trace_boundary(
-    H: Hamiltonian,
+    H: Hamiltonian | Device,
     theta: Theta,
     plane: tuple[str, str],
     window: Window,
@@ -72,11 +74,16 @@ def trace_boundary(
     sharpness: float = 14.0,
     solver: Solver | None = None,
     rtol: float = 1e-2,
+    shots: int | None = None,
     run: RunFolder | None = None,
     progress: bool = True,
 ) -> Boundary:
     """Follow every phase boundary that is found from theta through the plane of two scalar parameters.
 
+    H: a Hamiltonian; or a `qt.Device`, whose ground states are measured. Then rtol says nothing,
+        nine samples that are 0.7 of the peak's width apart make a point, and its error holds shot noise. A peak is
+        found where its observable changes along it by many standard errors: as that of a sum over the chain, which is
+        what None takes. Transitions of first order are not.
     plane, window: names of the two parameters, and (low, high) of each. A point is the maximum of the response along
         the first of them, at a fixed value of the second; where a boundary runs nearly along the first, it is the
         other way round.
@@ -88,11 +95,13 @@ def trace_boundary(
     sharpness: a ridge wider than this many energy scales (the largest coupling there) over L is no transition of a
         chain of this length. Cluster-Ising transitions have 4 to 11.
     rtol: accuracy of a point, in widths of its peak; sets the samples' spacing and the Schmidt cutoff.
+    shots: of a device, for every circuit; by default its own.
     run: where to save every point, or to go on from, also with more points or a larger window: then ends at the point
         limit or at the window's edge go on, and lines without a given start are searched again. All points stay.
 
     Raises ValueError for parameters that are not scalars of H, and for a window or start that makes no sense.
     """
+    H, solver = on_device(H, solver, shots)
     plane_ = boundary_plane(H, theta, plane, window, observable, solver, rtol)
     starts = _starts(plane_, start)
     for name, value in {"step": step, "sharpness": sharpness}.items():

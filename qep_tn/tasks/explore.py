@@ -25,6 +25,8 @@ from qep_tn.descent.loop import Ending
 from qep_tn.descent.objective import Accuracy
 from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
 from qep_tn.descent.walk import Walk, Walked
+from qep_tn.devices.device import Device
+from qep_tn.devices.on_device import OnDevice, on_device, one_process
 from qep_tn.gradients.checks import Scheme
 from qep_tn.gradients.losses import Loss
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
@@ -67,7 +69,7 @@ class Exploration:
 
 
 def explore_phases(
-    H: Hamiltonian,
+    H: Hamiltonian | Device,
     theta: Theta,
     objective: Loss,
     *,
@@ -88,11 +90,14 @@ def explore_phases(
     beta: float | Literal["auto"] = "auto",
     scheme: Scheme = "symmetric",
     start: GroundState | None = None,
+    shots: int | None = None,
     run: RunFolder | None = None,
     progress: bool = True,
 ) -> Exploration:
     """Walk from theta along the gradient of the objective, and if asked for from other starts as well.
 
+    H: a Hamiltonian; or a `qt.Device`, whose gradients are measured: then rtol says nothing, no gradient stops the
+        walk, and walks go one after the other in this process.
     objective: what to maximize or minimize; the recorded loss is -objective or objective.
     train: names of the parameters that move; all of them if None.
     steps: number of steps; "l-bfgs-b" evaluates the gradient at most `steps` times after the first.
@@ -107,6 +112,7 @@ def explore_phases(
     executor: takes the walks instead, see `qep_tn.gradients`; its workers need the run's files under the same names.
     solver, rtol, beta, scheme: as in `qep_tn.gradient`.
     start: where the search for the first ground state begins; later ones begin from the step before.
+    shots: of a device, for every circuit; by default its own.
     run: where to save every step, or to go on from; without it nothing is written. Several walks have folders
         `start-0`, `start-1` and so on in it.
 
@@ -115,6 +121,9 @@ def explore_phases(
     Raises ValueError if settings do not make sense, or if theta does not meet bounds and constraints.
     """
     _check_starts(starts, spread)
+    H, solver = on_device(H, solver, shots)
+    if isinstance(solver, OnDevice):
+        processes = one_process(processes, executor)
     walk = plan_walk(
         H, theta, objective, direction=direction, train=train, steps=steps, rate=rate, optimizer=optimizer,
         bounds=bounds, constraints=constraints, solver=solver, rtol=rtol, beta=beta, scheme=scheme, start=start,

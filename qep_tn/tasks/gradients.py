@@ -12,9 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qep_tn.devices.on_device import refuse_device
 from qep_tn.gradients.checks import Certify, Scheme
-from qep_tn.gradients.gradient import DegenerateGroundStateWarning, Gradient, gradient, silent_gradient
+from qep_tn.gradients.gradient import DegenerateGroundStateWarning, gradient, silent_gradient
 from qep_tn.gradients.losses import Expectation, Loss
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.measurement.shots import Shots, generator
 from qep_tn.runs.executors import Shared, in_order
@@ -58,6 +60,7 @@ def gradients(
         if len(problem) not in (3, 4):
             raise ValueError(f"problem {number} has {len(problem)} parts; it must be (H, theta, loss) or with a start")
         H, theta, loss, *rest = problem
+        refuse_device(H, "qt.gradients")
         start = rest[0] if rest else None
         chosen = default_solver(H) if solver is None else solver
         shared_h, measured = shared.setdefault(H, Shared(H)), (shots, random.spawn(1)[0])
@@ -87,6 +90,7 @@ def response_matrix(
 
     Onsager reciprocity makes it symmetric; its asymmetry tests an implementation. Costs n gradients.
     """
+    refuse_device(H, "qt.response_matrix")
     rows = []
     for operator in H.couplings:
         result = gradient(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from qep_tn.devices.on_device import refuse_device
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.ridges.grid import Scan, taken_names
@@ -66,6 +67,7 @@ def phase_diagram(
     Raises ValueError for parameters that are not scalars of H, a window or shape that makes no sense, and names that
     clash.
     """
+    refuse_device(H, "qt.phase_diagram")
     solver = default_solver(H) if solver is None else solver
     observables = dict(observables or {})
     limits = checked_window(H, theta, plane, window, taken_names(observables))

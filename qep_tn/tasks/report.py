@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from qep_tn.descent.table import flattened
-from qep_tn.gradients.gradient import Gradient
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.tasks.benchmark import MEASURED, Benchmark

@@ -16,6 +16,8 @@ import xarray as xr
 from qep_tn.descent.loop import Descent, Ending, Stop
 from qep_tn.descent.objective import Accuracy
 from qep_tn.descent.pair import NO_PAIR, ClosingIn, Pair, enclosing
+from qep_tn.devices.device import Device
+from qep_tn.devices.on_device import on_device
 from qep_tn.gradients.checks import Scheme
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
@@ -62,7 +64,7 @@ class Sensitivity:
 
 
 def optimize_sensitivity(
-    H: Hamiltonian,
+    H: Hamiltonian | Device,
     theta: Theta,
     observable: Operator,
     *,
@@ -76,11 +78,13 @@ def optimize_sensitivity(
     rtol: float = 1e-2,
     beta: float | Literal["auto"] = "auto",
     scheme: Scheme = "symmetric",
+    shots: int | None = None,
     run: RunFolder | None = None,
     progress: bool = True,
 ) -> Sensitivity:
     """Move two points of a scalar parameter, and what they share, to the largest |O_1 - O_2| / |g1 - g2|.
 
+    H: a Hamiltonian; or a `qt.Device`, whose gradients are measured, with rtol saying nothing.
     theta: parameters; the value of `scan` in it is not used. scan, points: the scanned parameter and its two first
         values. train: the shared scalar parameters that move; all others stay; all scalars if None.
     steps, rate: number and length of the steps, in units of energy. Where a step would make the points meet, the walk
@@ -88,6 +92,7 @@ def optimize_sensitivity(
         points' distance.
     closest: the distance at which the points count as met, and the search ends.
     solver, rtol, beta, scheme: as in `qep_tn.gradient`.
+    shots: of a device, for every circuit; by default its own.
     run: where to save every step, or to go on from; without it nothing is written.
 
     With beta "auto" it stops where a gradient is not trustworthy or cannot be told from zero; a nudge strength that is
@@ -95,6 +100,7 @@ def optimize_sensitivity(
     Raises ValueError for parameters that are not scalars of H, points that coincide, and an observable that has the
     same value in every state.
     """
+    H, solver = on_device(H, solver, shots)
     shared = _check(H, observable, scan, points, train, steps, rate, closest)
     solver = default_solver(H) if solver is None else solver
     others = {name: value for name, value in theta.items() if name != scan}

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,8 @@ from tqdm import tqdm
 
 from qep_tn.descent.feasible_set import Bounds, Region
 from qep_tn.descent.update_rules import UPDATES, Optimizer
+from qep_tn.devices.device import Device
+from qep_tn.devices.on_device import on_device, one_process
 from qep_tn.gradients.checks import Scheme, check_settings
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
@@ -36,6 +37,7 @@ from qep_tn.runs.several import part_of_run, refuse_unsendable, side_by_side
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.registry import default_solver
 from qep_tn.tasks.answers import answers, check_outputs
+from qep_tn.training.checks import check_plan
 from qep_tn.training.disturbance import disturbance
 from qep_tn.training.loop import Plan, Training, TrainingEnd
 from qep_tn.training.penalty import SoftBound
@@ -44,8 +46,6 @@ from qep_tn.training.samples import Samples, Source, drawn
 from qep_tn.training.schedule import Decay, value_at
 
 logger = logging.getLogger("qep_tn")
-
-_OPTIMIZERS = tuple(UPDATES)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Trained:
 
 
 def train(
-    H: Hamiltonian,
+    H: Hamiltonian | Device,
     theta: Theta,
     samples: Samples | Source,
     *,
@@ -128,6 +128,7 @@ def train(
 ) -> Trained:
     """Train couplings of H so that the outputs of its ground states are as their targets.
 
+    H: a Hamiltonian; or a `qt.Device`, which measures gradients and tests, one after the other in this process.
     theta: every parameter, where training starts; parameters of the inputs may be left out.
     samples: inputs and targets, taken in batches in random order; or a function of a random generator and a number
         that draws as many, see `qep_tn.Samples`.
@@ -141,7 +142,8 @@ def train(
     penalty, bounds: soft bounds, and the lowest and highest value of parameters by name.
     clip: largest norm of a sample's gradient, over what is trained; longer ones, as of a state with another close
         above it, count as if they were that long.
-    shots: None for exact expectation values; otherwise as in `qep_tn.gradient`. Tests are exact in any case.
+    shots: None for exact expectation values; otherwise as in `qep_tn.gradient`. Tests are exact in any case. Of a
+        device a number, for tests too; by default its own.
     beta, scheme, solver, rtol: as in `qep_tn.gradient`. With beta "auto" a gradient that is not trustworthy does not
         count; one that is given, or a `qep_tn.Decay`, is the rule of the training, finite as it is.
     kept: how many ground states are kept for searches to begin with. checked: the share of samples whose ground state
@@ -153,10 +155,15 @@ def train(
 
     Raises ValueError for settings that do not make sense, before anything is computed.
     """
-    _check(optimizer, rate, batch, steps, test_every, patience, kept, checked, seeds, spread, clip)
+    check_plan(optimizer, rate, batch, steps, test_every, patience, kept, checked, seeds, spread, clip)
     if not (isinstance(samples, Samples) or callable(samples)):
         raise ValueError(f"samples is a {type(samples).__name__}; give qt.Samples, or a function that draws them")
     like = samples if isinstance(samples, Samples) else drawn(samples, np.random.default_rng([seed, 0, 0]), batch)
+    if not isinstance(H, Hamiltonian):
+        (H, solver), shots, kept = on_device(H, solver, shots), None, 0
+        processes = one_process(processes, executor)
+        if loss == "cross-entropy":
+            raise ValueError("a measured probability may be zero, whose logarithm has no end; take loss 'squared'")
     measured = None if shots is None else as_shots(shots)
     if measured is not None and loss == "cross-entropy":
         raise ValueError("shots: a measured probability may be zero, whose logarithm has no end; take loss 'squared'")
@@ -336,33 +343,6 @@ def _check_samples(problem: Problem, samples: Samples, what: str) -> None:
                 f"{what}: targets of sample {wrong[0]} are {samples.targets[wrong[0]].tolist()}; loss 'cross-entropy' "
                 f"takes probabilities, which sum to one; mend them or take 'squared'"
             )
-
-
-def _check(
-    optimizer: str, rate: float | Decay, batch: int, steps: int, test_every: int, patience: int | None, kept: int,
-    checked: float, seeds: int, spread: float, clip: float | None,
-) -> None:  # fmt: skip
-    if optimizer not in _OPTIMIZERS:
-        raise ValueError(f"optimizer is {optimizer!r}; for random batches it must be one of {', '.join(_OPTIMIZERS)}")
-    if not isinstance(rate, Decay) and not (isinstance(rate, Real) and 0 < rate < np.inf):
-        raise ValueError(f"rate is {rate!r}; it must be positive and finite, or a qt.Decay")
-    for name, value, least in (
-        ("batch", batch, 1),
-        ("steps", steps, 0),
-        ("test_every", test_every, 1),
-        ("kept", kept, 0),
-        ("seeds", seeds, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number, {least} or more")
-    if patience is not None and patience < 1:
-        raise ValueError(f"patience is {patience}; it must be 1 or more, or None")
-    if not (isinstance(checked, Real) and 0 <= checked <= 1):
-        raise ValueError(f"checked is {checked!r}; it is a share of the samples, 0 to 1")
-    if clip is not None and not (isinstance(clip, Real) and 0 < clip < np.inf):
-        raise ValueError(f"clip is {clip!r}; it must be positive and finite, or None")
-    if not 0 <= spread < np.inf:
-        raise ValueError(f"spread is {spread}; it must not be negative")
 
 
 def _summary(result: Trained, taken: Sequence[Trained], made_with: Mapping[str, Any]) -> dict[str, Any]:

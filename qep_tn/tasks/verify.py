@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qep_tn.descent.table import flattened
-from qep_tn.gradients.gradient import Gradient, gradient
+from qep_tn.gradients.gradient import gradient
 from qep_tn.gradients.losses import Expectation, Loss
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.protocol import Solver

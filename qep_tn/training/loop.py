@@ -297,7 +297,7 @@ class Training:
         ending, message = ("", "") if self.end is None else (self.end[0].name, self.end[1])
         extra: dict[str, Any] = {
             "step": self.rows, "training_position": self.position, "ending": ending, "message": message,
-            _WARM: self.warm.values,
+            _WARM: self.warm.values, **self.problem.solver.memory(),
         }  # fmt: skip
         if self.outputs is not None:
             extra[_OUTPUT] = self.outputs
@@ -315,6 +315,7 @@ class Training:
         self.warm.add(states, np.asarray(extra[_WARM]))
         self.outputs = np.asarray(extra[_OUTPUT]) if _OUTPUT in extra else None
         self.end = (TrainingEnd[extra["ending"]], extra["message"]) if extra["ending"] else None
+        self.problem.solver.remember(extra)
         self.memory = {n.removeprefix(_MEMORY): np.asarray(a) for n, a in extra.items() if n.startswith(_MEMORY)}
         recorded = run.load_history(rows)
         self.table.fill(recorded[[name for name in recorded.data_vars if "step" in recorded[name].dims]])

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qep_tn.gradients.checks import Scheme
-from qep_tn.gradients.gradient import Gradient, silent_gradient
+from qep_tn.gradients.gradient import silent_gradient
 from qep_tn.gradients.losses import CrossEntropy, Loss, MeanSquaredError
 from qep_tn.gradients.nudge import SAME_ENERGY
+from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.measurement.shots import Shots
@@ -62,15 +63,20 @@ class Problem:
         return [name for name in self.H.parameters if self.trained[self.H.belonging_to(name)].any()]
 
     @property
+    def measured(self) -> bool:
+        """Whether a device answers."""
+        return self.solver.nudging is Nudging.MEASURED
+
+    @property
     def for_gradients(self) -> Solver:
         """The solver as gradients of one level have it, which tells what their energies are worth."""
         return self.for_answers.for_one_level(self.rtol)
 
     @cached_property
     def half_turns(self) -> list[HalfTurn]:
-        """Symmetries of what is not trained, by which a search may be on a wrong branch; none of exact solvers."""
-        exact = self.solver.nudging in (Nudging.SOLVED, Nudging.ANALYTIC)
-        return [] if exact else half_turns(self.H, self.trained)
+        """Symmetries of what is not trained, by which a search may be on a wrong branch; of MPS alone."""
+        swept = self.solver.nudging in (Nudging.SWEPT, Nudging.WINDOW)
+        return half_turns(self.H, self.trained) if swept else []
 
     @cached_property
     def for_answers(self) -> Solver:
@@ -96,7 +102,7 @@ class SampleWork(NamedTuple):
 class SampleGradient(NamedTuple):
     """The gradient of a sample, as much of it as training uses.
 
-    slope: over all couplings. outputs: expectation values, exact even where gradients are measured.
+    slope: over all couplings. outputs: expectation values, exact even where gradients are measured, unless by a device.
     values: of all products of the Hamiltonian in the free state, which is where later searches may begin.
     lower: whether a cold search found a lower state than the one from the start. deviation: relative, of the gradient
     from that of the cold search; NaN if there was none.
@@ -138,7 +144,7 @@ def sample_gradient(work: SampleWork) -> SampleGradient:
         slope=problem.H.flatten(g.gradient),
         outputs=expectations(g.free.state, problem.outputs),
         free=as_saved(g.free),
-        values=g.free.state.product_expectations(problem.H.products),
+        values=np.empty(0) if problem.measured else g.free.state.product_expectations(problem.H.products),
         trustworthy=g.trustworthy,
         message=g.message,
         relative_error=g.relative_error,
@@ -192,5 +198,5 @@ class Answer(NamedTuple):
 def answer(work: AnswerWork) -> Answer:
     """The outputs of a ground state, from a cold search."""
     problem = work.shared.value
-    free = problem.for_answers.on_one_thread().ground_state(problem.H, work.theta)
-    return Answer(expectations(free.state, problem.outputs), free.converged)
+    found = problem.for_answers.on_one_thread().observed(problem.H, work.theta, problem.outputs)
+    return Answer(found.values, found.state.converged)

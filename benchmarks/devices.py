@@ -1,0 +1,182 @@
+"""What a device is worth: `python -m benchmarks.devices PART`, training, learning or boundary.
+
+Ising chains of 64 qubits with a field and a bond control for each site and pair, every one of them 10 % off.
+training: six correlations are brought to their targets in 100 steps through the device, with 500 shots, and in as many
+computed steps of the wrong model, whose controls are then transferred; the true loss of both, for five devices.
+learning: hidden offsets from three settings of the controls, at several numbers of shots: typical distance from the
+truth, bars, coverage.
+boundary: a cluster-Ising chain with one control for each sort of term; its boundary from 2000 shots with Gaussian
+noise, beside the ridge of the hidden Hamiltonian and that of the wrong model, both by free fermions.
+Prints a table, writes benchmarks/results/devices_PART.json, and a figure of the training.
+"""
+
+import argparse
+from pathlib import Path
+from time import process_time
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import qep_tn as qt
+from benchmarks.machine import write_results
+from qep_tn import X, Z
+
+L, DISORDER, SHOTS, STEPS, RATE, BETA = 64, 0.1, 500, 100, 0.03, 0.5
+SOLVER = qt.NumbaDMRG()
+BELIEVED = qt.Hamiltonian(
+    qt.qubits(L), {"g_x": [-X(j) for j in range(L)], "g_zz": [-Z(j) * Z(j + 1) for j in range(L - 1)]}
+)
+THETA = {"g_x": np.full(L, 1.5), "g_zz": np.full(L - 1, 1.0)}
+CORRELATIONS = [*(Z(j) * Z(j + 3) for j in (8, 24, 40)), *(X(j) * X(j + 2) for j in (16, 32, 48))]
+LOSS = qt.MeanSquaredError(CORRELATIONS, np.full(6, 0.5))
+CHANGES = (0.0, 0.5, -0.4)  # of all fields, in the settings that offsets are learned from
+SHOTS_TO_LEARN = (1000, 10_000, 100_000)
+RESULTS = Path(__file__).parent / "results"
+
+
+def device_of(seed, shots=SHOTS):
+    """A device, and what it hides."""
+    rng = np.random.default_rng([seed, 64])
+    hidden = {name: DISORDER * value * rng.standard_normal(len(value)) for name, value in THETA.items()}
+    return qt.SimulatedDevice(BELIEVED, hidden, solver=SOLVER, shots=shots, seed=seed), hidden
+
+
+def walked(H, **how):
+    """Controls before each step."""
+    walk = qt.explore_phases(
+        H, THETA, LOSS, direction="minimize", optimizer="adam", rate=RATE, steps=STEPS, progress=False, **how
+    )
+    return [{name: walk.history[name].values[n] for name in THETA} for n in range(walk.history.sizes["step"])]
+
+
+def true_losses(device, controls):
+    """Of every tenth step and the last one."""
+    losses = []
+    for n in range(0, STEPS + 1, 10):
+        H, couplings = device.truth(controls[min(n, len(controls) - 1)])
+        losses.append(LOSS.value(SOLVER.ground_state(H, couplings).expectation(LOSS.observables)))
+    return losses
+
+
+def training(seeds):
+    """Rows of the first part; the wrong model is the same for all devices."""
+    transferred = walked(BELIEVED, solver=SOLVER)
+    rows = []
+    for seed in range(seeds):
+        device, _ = device_of(seed)
+        began = process_time()
+        through = walked(device, beta=BETA)
+        seconds = process_time() - began
+        rows.append(
+            {
+                "seed": seed, "through_device": true_losses(device, through), "seconds": seconds,
+                "transferred": true_losses(device, transferred), "measurements": device.measured,
+            }
+        )  # fmt: skip
+        row = rows[-1]
+        print(
+            f"device {seed}: loss {row['through_device'][0]:.4f}, after {STEPS} steps through it "
+            f"{row['through_device'][-1]:.4f}, transferred {row['transferred'][-1]:.4f}, {seconds:.0f} s", flush=True,
+        )  # fmt: skip
+        write_results(
+            "devices_training", rows, length=L, disorder=DISORDER, shots=SHOTS, steps=STEPS, rate=RATE, beta=BETA
+        )
+    figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+    for name, label in (("through_device", "through the device"), ("transferred", "wrong model, transferred")):
+        losses = np.array([row[name] for row in rows])
+        line = axes.semilogy(10 * np.arange(losses.shape[1]), np.median(losses, axis=0), label=label)[0]
+        for single in losses:
+            axes.semilogy(10 * np.arange(len(single)), single, color=line.get_color(), alpha=0.25, linewidth=0.8)
+    axes.set(xlabel="step", ylabel="true loss of the device")
+    axes.legend(frameon=False)
+    figure.savefig(RESULTS / "devices_training.png", dpi=150)
+
+
+def learning(seeds):
+    """Rows of the second part."""
+    rows = []
+    nothing = {name: 0 * value for name, value in THETA.items()}
+    for shots in SHOTS_TO_LEARN:
+        for seed in range(seeds):
+            device, hidden = device_of(seed, shots)
+            settings = [{**THETA, "g_x": THETA["g_x"] + change} for change in CHANGES]
+            data = [qt.Measurements.on(device, s, BELIEVED.couplings, offsets=True) for s in settings]
+            began = process_time()
+            learned = qt.learn_hamiltonian(BELIEVED, nothing, data, solver=qt.FreeFermion())
+            distance = BELIEVED.flatten(learned.theta) - BELIEVED.flatten(hidden)
+            bars = np.concatenate([learned.error[name] for name in hidden])
+            rows.append(
+                {
+                    "shots": shots, "seed": seed, "distance": float(np.sqrt(np.mean(distance**2))),
+                    "standard_error": float(np.sqrt(np.mean(bars**2)) / 1.96),
+                    "within_bars": float(np.mean(np.abs(distance) <= bars)), "chi_square": learned.chi_square,
+                    "degrees": learned.degrees, "unidentified": len(learned.unidentified),
+                    "converged": learned.converged, "seconds": process_time() - began,
+                }
+            )  # fmt: skip
+            row = rows[-1]
+            print(
+                f"{shots:7} shots, device {seed}: distance {row['distance']:.4f}, standard error "
+                f"{row['standard_error']:.4f}, within bars {row['within_bars']:.3f}, chi-square "
+                f"{row['chi_square']:.0f} for {row['degrees']}, {row['seconds']:.0f} s", flush=True,
+            )  # fmt: skip
+            write_results("devices_learning", rows, length=L, disorder=DISORDER, changes=list(CHANGES))
+
+
+def ridge(H, theta, name, near, width):
+    """Where the response of a parameter's own operator is largest, by free fermions."""
+    line = np.arange(near - 2 * width, near + 2 * width, 0.02 * width)
+    own = [qt.FreeFermion().ground_state(H, {**theta, name: x}).expectation(H.parameters[name]) for x in line]
+    return float(line[2:-2][np.abs(np.gradient(own, line))[2:-2].argmax()])
+
+
+def boundary(seeds):
+    """Rows of the third part, one for each point."""
+    rows, theta = [], {"g_x": 1.5, "g_zz": 0.8, "g_zxz": 1.0}
+    believed = qt.models.cluster_ising(L)
+    for seed in range(seeds):
+        device = qt.SimulatedDevice(
+            believed, qt.Hidden.disorder(believed, DISORDER, seed), solver=qt.FreeFermion(),
+            shots=qt.Shots(2000, "gaussian"), seed=seed,
+        )  # fmt: skip
+        found = qt.trace_boundary(
+            device, theta, ("g_x", "g_zz"), {"g_x": (0.9, 3.0), "g_zz": (0.4, 1.6)},
+            start={"g_x": 1.8, "g_zz": 0.85}, step=1 / 8, points=10, progress=False,
+        )  # fmt: skip
+        true, _ = device.truth(theta)
+        for curve in range(found.history.sizes["curve"]):
+            table = found.history.isel(curve=curve)
+            for n in range(int(table["points"])):
+                name, other = (("g_x", "g_zz"), ("g_zz", "g_x"))[int(table["across"].values[n])]
+                place, fixed, error, width = (
+                    float(table[k].values[n]) for k in (name, other, f"{name}_error", "width")
+                )
+                at = {**theta, other: fixed}
+                ridges = [ridge(H, at, name, place, width) for H in (true, believed)]
+                rows.append(
+                    {
+                        "seed": seed, "across": name, "place": place, "fixed": fixed, "error": error, "width": width,
+                        "true": ridges[0], "wrong_model": ridges[1],
+                    }
+                )  # fmt: skip
+        inside = np.mean([abs(row["place"] - row["true"]) <= row["error"] for row in rows])
+        off = np.median([[abs(row[k] - row["true"]) for k in ("place", "wrong_model")] for row in rows], axis=0)
+        print(
+            f"{len(rows)} points of {seed + 1} devices, {inside:.0%} within bars, median distance from the true ridge "
+            f"{off[0]:.3f}, of the wrong model {off[1]:.3f}, median bar {np.median([r['error'] for r in rows]):.3f}",
+            flush=True,
+        )  # fmt: skip
+        write_results("devices_boundary", rows, length=L, disorder=DISORDER, shots=2000)
+
+
+def main() -> None:
+    """The parts by name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=("training", "learning", "boundary"))
+    parser.add_argument("--seeds", type=int, default=5)
+    given = parser.parse_args()
+    {"training": training, "learning": learning, "boundary": boundary}[given.part](given.seeds)
+
+
+if __name__ == "__main__":
+    main()
