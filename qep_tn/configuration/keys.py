@@ -42,6 +42,7 @@ class SolverSection(Section):
     cutoff: float | None = Field(default=None, gt=0, lt=1, description="a Schmidt value between 0 and 1")
     energy_tolerance: float | None = Field(default=None, gt=0, description="a positive number")
     max_sweeps: int | None = Field(default=None, ge=1, description="a whole number, 1 or more")
+    sector: dict[str, float] | None = Field(default=None, description="a table of charges, as { Sz = 0 } or { N = 32 }")
     seed: int = Field(default=0, ge=0, le=2**31, description="a whole number, 0 to 2147483648")
 
 

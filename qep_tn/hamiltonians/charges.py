@@ -174,17 +174,18 @@ def conserved(sites: Sites, products: tuple[Product, ...], coefficients: NDArray
     return tuple(kept)
 
 
-def refuse_broken(terms: ChargedTerms, coefficients: NDArray) -> None:
-    """Raise ValueError, with the term, if a charge is not conserved."""
+def refuse_broken(terms: ChargedTerms, products: Sequence[Product], coefficients: NDArray) -> None:
+    """Raise ValueError, with the product, if a charge is not conserved."""
     broken = terms.breaking(coefficients)
     if not len(broken):
         return
     largest = broken[np.argmax(np.abs((terms.matrix @ coefficients)[broken]))]
-    product = terms.matrix[[largest]].tocoo().coords[1][0]
+    row = terms.matrix[[largest]].toarray()[0] * coefficients
+    text = Operator({products[int(np.argmax(np.abs(row)))]: 1.0})
     change = terms.charges.sector(int(terms.changes[largest]))
     names = " and ".join(terms.charges.names)
     raise ValueError(
-        f"sector: H does not conserve {names}: its product number {product} has a part that changes "
+        f"sector: H does not conserve {names}: {text} changes "
         f"{', '.join(f'{n} by {v:g}' for n, v in change.items() if v)}; leave the sector out, or the term"
     )
 

@@ -171,25 +171,50 @@ def split_by_sector(matrix, other, starts, row_charges, column_charges, weight, 
 
 
 @compiled
+def room_by_sector(row_charges, labels):
+    """Charges of rows, ascending, and how many orthonormal columns each gets: those of the labels with it, as far as
+    there are rows; what is left over goes to where most rows are free, as a dense decomposition would have it.
+    """
+    sectors = np.unique(row_charges)
+    kept, free = np.zeros(sectors.size, np.int64), np.zeros(sectors.size, np.int64)
+    for m in range(sectors.size):
+        rows, columns = (row_charges == sectors[m]).sum(), (labels == sectors[m]).sum()
+        kept[m] = min(rows, columns)
+        free[m] = rows - kept[m]
+    for _ in range(min(labels.size - kept.sum(), free.sum())):
+        m = np.argmax(free)
+        kept[m] += 1
+        free[m] -= 1
+    return sectors, kept
+
+
+@compiled
 def orthogonal_by_sector(matrix, row_charges, labels):
     """QR of a matrix ((l, s), r) sector by sector: orthonormal columns, the other factor, and the bond's charges."""
-    kept, begin = 0, 0
-    q = np.zeros((matrix.shape[0], labels.size), matrix.dtype)
-    r = np.zeros((labels.size, labels.size), matrix.dtype)
-    fresh = np.empty(labels.size, np.int64)
-    while begin < labels.size:
-        end = begin + 1
-        while end < labels.size and labels[end] == labels[begin]:
-            end += 1
-        rows, inner = entries_with(row_charges, labels[begin]), np.arange(end - begin)
-        if rows.size > 0:
-            basis, factor = np.linalg.qr(part_of_matrix(matrix, rows, inner, 0, begin))
-            for k in range(basis.shape[1]):
-                fresh[kept + k] = labels[begin]
-                for i in range(rows.size):
-                    q[rows[i], kept + k] = basis[i, k]
-                for i in range(inner.size):
-                    r[kept + k, begin + i] = factor[k, i]
-            kept += basis.shape[1]
-        begin = end
-    return q[:, :kept].copy(), r[:kept].copy(), fresh[:kept].copy()
+    sectors, room = room_by_sector(row_charges, labels)
+    total, kept = room.sum(), 0
+    q = np.zeros((matrix.shape[0], total), matrix.dtype)
+    r = np.zeros((total, labels.size), matrix.dtype)
+    fresh = np.empty(total, np.int64)
+    for m in range(sectors.size):
+        count = room[m]
+        if count == 0:
+            continue
+        rows, columns = entries_with(row_charges, sectors[m]), entries_with(labels, sectors[m])
+        part = part_of_matrix(matrix, rows, columns, 0, 0)
+        wide = part
+        if count > columns.size:
+            wide = np.zeros((rows.size, columns.size + rows.size), matrix.dtype)
+            wide[:, : columns.size] = part
+            for k in range(rows.size):
+                wide[k, columns.size + k] = 1
+        basis = np.ascontiguousarray(np.linalg.qr(wide)[0][:, :count])
+        factor = np.dot(np.conj(basis).T.copy(), part) if columns.size > 0 else part[:count]
+        for k in range(count):
+            fresh[kept + k] = sectors[m]
+            for i in range(rows.size):
+                q[rows[i], kept + k] = basis[i, k]
+            for i in range(columns.size):
+                r[kept + k, columns[i]] = factor[k, i]
+        kept += count
+    return q, r, fresh

@@ -222,7 +222,7 @@ def _followed(
         return None
     overlaps = {x: complex(np.vdot(vector, vectors[0.0])) for x, vector in vectors.items()}
     near = {x: c / abs(c) for x, c in overlaps.items() if abs(c) > 0.5}  # on the branch, and the phases that agree
-    start: NDArray = np.zeros(action.dimension)
+    start = np.zeros_like(vectors[0.0])
     for x, phase in near.items():
         weight = math.prod((strength - y) / (x - y) for y in near if y != x)
         start = start + weight * phase * vectors[x]

@@ -34,8 +34,14 @@ def default_solver(H: Hamiltonian) -> Solver:
 
 
 def solver_called(name: str, H: Hamiltonian, settings: dict[str, Any]) -> Solver:
-    """The solver of this name, "auto" for the default one, with those of the settings that it has."""
+    """The solver of this name, "auto" for the default one, with those of the settings that it has.
+
+    Raises ValueError for a sector that it cannot keep to: what it would answer is another question.
+    """
     chosen = type(default_solver(H)) if name == "auto" else SOLVERS[name]
     made_of: Any = chosen
     known = {field.name for field in dataclasses.fields(made_of)} if dataclasses.is_dataclass(chosen) else ()
+    if "sector" in settings and "sector" not in known:
+        able = ", ".join(n for n, kind in SOLVERS.items() if "sector" in getattr(kind, "__dataclass_fields__", {}))
+        raise ValueError(f"solver {name!r} cannot keep to a sector; choose of {able}, or leave sector out")
     return chosen(**{key: value for key, value in settings.items() if key in known})

@@ -72,7 +72,7 @@ def checked_terms(
     """
     wanted = checked_sector(H.sites, sector)
     terms = charged_terms(H.sites, H.products, tuple(wanted))
-    refuse_broken(terms, coefficients)
+    refuse_broken(terms, H.products, coefficients)
     return terms, wanted
 
 
