@@ -164,6 +164,7 @@ def test_with_and_without_blocks_the_same(monkeypatch):
     assert 0.1 < bars[0] / bars[1] < 10
 
 
+@pytest.mark.slow  # it compiles the kernels of complex blocks
 def test_complex_hamiltonians():
     """A Dzyaloshinskii-Moriya term conserves S^z and has complex blocks."""
     L = 8

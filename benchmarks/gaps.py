@@ -1,0 +1,119 @@
+"""Gaps across sectors: `python -m benchmarks.gaps [haldane] ["mott 20"] ["mott 8"] [heisenberg]`.
+
+haldane: spin-1 Heisenberg chains with spins 1/2 at both ends, which bind the edge spins; the gap is the energy of
+S^z = 1 less that of S^z = 0, extrapolated in 1/L^2. Published: 0.41047924(4) J (Ueda and Kusakabe, Phys. Rev. B 84,
+054446 (2011)). mott: the charge gap E(N + 1) + E(N - 1) - 2 E(N) of open Bose-Hubbard chains at N = L and U/t = 20
+and 8, extrapolated in 1/L^2, beside the strong-coupling expansion (Elstner and Monien, Phys. Rev. B 59, 12184 (1999));
+the boundaries of the Mott lobe at t/U = 0.05 are 0.80324(2) and 0.08987(2), a gap of 0.71337(3) U. heisenberg: the
+energy of the open chain of 200 sites, published -353.766222278 J/4.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+import qep_tn as qt
+from benchmarks.machine import results_of, write_results
+from qep_tn import Sx, Sy, Sz
+
+
+def lowest(H, theta, sector, **settings):
+    """Energy, its variance and seconds."""
+    begin = time.perf_counter()
+    state = qt.NumbaDMRG(threads=1, sector=sector, **settings).ground_state(H, theta)
+    return state.energy, state.energy_variance, time.perf_counter() - begin, max(state.bond_dimensions)
+
+
+def in_the_limit(lengths, gaps):
+    """The limit of a gap, linear in 1/L^2, from the longest two; and its change with the longest left out."""
+    x = 1 / np.array(lengths, float) ** 2
+
+    def limit(n):
+        return float(np.polyfit(x[n : n + 2], gaps[n : n + 2], 1)[1])
+
+    last = limit(len(lengths) - 2)
+    return last, abs(last - limit(len(lengths) - 3))
+
+
+def haldane(lengths=(32, 48, 64, 96, 128)):
+    """The gap of spin-1 chains of so many spins 1, and two spins 1/2."""
+    rows = []
+    for length in lengths:
+        sites = (qt.qubit(), *qt.spins(length, 2), qt.qubit())
+        bonds = sum(Sx(j) * Sx(j + 1) + Sy(j) * Sy(j + 1) + Sz(j) * Sz(j + 1) for j in range(length + 1))
+        H = qt.Hamiltonian(sites, {"J": bonds})
+        found = [lowest(H, {"J": 1.0}, {"Sz": m}, max_bond=200, cutoff=1e-7) for m in (0, 1)]
+        rows.append(row_of("haldane", length, found[1][0] - found[0][0], found))
+    return rows
+
+
+def mott(U, lengths=(16, 24, 32, 48)):
+    """The charge gap at U/t, in units of U."""
+    rows = []
+    for length in lengths:
+        H = qt.models.bose_hubbard(length, cutoff=4)
+        theta = {name: {"t": 1.0, "U": U}.get(name, 0.0) for name in H.parameters}
+        found = [lowest(H, theta, {"N": length + n}, max_bond=128, cutoff=1e-7) for n in (-1, 0, 1)]
+        gap = found[0][0] + found[2][0] - 2 * found[1][0]
+        rows.append(row_of(f"mott {U}", length, gap / U, found))
+    return rows
+
+
+def row_of(name, length, gap, found):
+    row = {
+        "what": name,
+        "L": length,
+        "gap": gap,
+        "largest_variance": max(f[1] for f in found),
+        "seconds": sum(f[2] for f in found),
+        "max_bond": max(f[3] for f in found),
+    }
+    print(row, flush=True)
+    return row
+
+
+def strong_coupling(x):
+    """The charge gap over U of the infinite chain at filling 1, to sixth order in x = t/U (Elstner and Monien 1999)."""
+    return 1 - 6 * x + 5 * x**2 + 6 * x**3 + 287 / 20 * x**4 + 5821 / 50 * x**5 - 602243 / 1000 * x**6
+
+
+def heisenberg():
+    """The open chain of 200 sites."""
+    H = qt.models.xxz(200)
+    energy, variance, seconds, bond = lowest(
+        H, {"J_xy": 1.0, "J_z": 1.0, "h": 0.0}, {"Sz": 0}, max_bond=256, cutoff=1e-9
+    )
+    row = {"what": "heisenberg", "L": 200, "energy_over_quarter_J": 4 * energy, "published": -353.766222278}
+    row |= {"variance": variance, "seconds": seconds, "max_bond": bond}
+    print(row, flush=True)
+    return [row]
+
+
+PARTS = {
+    "haldane": haldane,
+    "mott 20": lambda: mott(20),
+    "mott 8": lambda: mott(8),
+    "heisenberg": heisenberg,
+}
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or list(PARTS)
+    rows = [row for row in results_of("gaps").get("rows", []) if row["what"] not in chosen]
+    for name in chosen:
+        found = PARTS[name]()
+        if "gap" in found[0]:
+            limit, error = in_the_limit([r["L"] for r in found], [r["gap"] for r in found])
+            found.append({"what": name, "limit": limit, "error": error})
+            if name.startswith("mott"):
+                found[-1]["strong_coupling"] = strong_coupling(1 / float(name.split()[1]))
+            print(found[-1], flush=True)
+        rows += found
+        write_results("gaps", rows)
+
+
+if __name__ == "__main__":
+    main()
