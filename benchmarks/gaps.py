@@ -28,17 +28,13 @@ def lowest(H, theta, sector, **settings):
 
 
 def in_the_limit(lengths, gaps):
-    """The limit of a gap, linear in 1/L^2, from the longest two; and its change with the longest left out."""
+    """The limit of a gap, quadratic in 1/L^2, from the longest three; and its distance from the linear one of two."""
     x = 1 / np.array(lengths, float) ** 2
-
-    def limit(n):
-        return float(np.polyfit(x[n : n + 2], gaps[n : n + 2], 1)[1])
-
-    last = limit(len(lengths) - 2)
-    return last, abs(last - limit(len(lengths) - 3))
+    limits = [float(np.polyfit(x[-n:], gaps[-n:], n - 1)[n - 1]) for n in (3, 2)]
+    return limits[0], abs(limits[0] - limits[1])
 
 
-def haldane(lengths=(32, 48, 64, 96, 128)):
+def haldane(lengths=(32, 48, 64, 96)):
     """The gap of spin-1 chains of so many spins 1, and two spins 1/2."""
     rows = []
     for length in lengths:

@@ -203,7 +203,7 @@ def test_a_model_without_a_length_is_verified_and_traced_as_it_is(written):
         (MODEL + "[explor]\nrate = 1\n", "explor: unknown section; did you mean 'explore'?"),
         ("rate = 0.1\n" + MODEL, "rate: unknown section; did you mean explore.rate or sensitivity.rate or train.rate?"),
         (MODEL + "size = 3\n", "[model] size: unknown key; known are name, L, local, periodic"),
-        ("[model]\nname = 3\n", "[model] name: must be a model (cluster_ising, "),
+        ("[model]\nname = 3\n", "[model] name: must be a model (bose_hubbard, "),
         (MODEL + "L = 12.0\n", "[model] L: must be a number of sites, 1 to 10000, not 12.0"),
         (MODEL + "L = 9999999999999999999\n", "[model] L: must be a number of sites, 1 to 10000"),
         (MODEL + "local = 1\n", "[model] local: must be true (one coupling a term) or false"),

@@ -80,7 +80,7 @@ def test_boson_sectors(particles):
     for solver in (qt.ExactDiagonalization(sector={"N": particles}), qt.NumbaDMRG(sector={"N": particles})):
         state = solver.ground_state(H, theta)
         assert state.energy == pytest.approx(reference, abs=1e-8), solver
-        assert dict(state.sector or {"Number": particles}) == {"Number": particles}
+        assert dict(state.sector) == {"Number": particles}
 
 
 def test_two_charges_at_once():
@@ -242,3 +242,113 @@ def test_spins_of_one():
     H = qt.Hamiltonian(qt.spins(6, 2), {"j": sum(Sp(j) * Sm(j + 1) + Sm(j) * Sp(j + 1) for j in range(5))})
     state = qt.NumbaDMRG(sector={"Sz": -3}).ground_state(H, {"j": 1.0})
     assert state.energy == pytest.approx(lowest_in_sector(H, {"j": 1.0}, "Sz", -3)[0], abs=1e-9)
+
+
+def lattice_gas(seed, hopping, L=8):
+    """Hard-core particles that hop a little and repel or attract each other at any distance."""
+    rng = np.random.default_rng(seed)
+    pairs = [(i, j) for i in range(L) for j in range(i + 1, L)]
+    H = qt.Hamiltonian(
+        qt.qubits(L),
+        {
+            "V": [Number(i) * Number(j) for i, j in pairs],
+            "t": -sum(Sp(j) * Sm(j + 1) + Sm(j) * Sp(j + 1) for j in range(L - 1)),
+        },
+    )
+    return H, {"V": rng.normal(size=len(pairs)), "t": hopping}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("hopping", [0.01, 0.1])
+def test_nearly_diagonal_sectors(seed, hopping):
+    """Where every configuration is nearly an eigenstate, the lowest of the sector is found."""
+    H, theta = lattice_gas(seed, hopping)
+    state = qt.NumbaDMRG(sector={"N": 4}).ground_state(H, theta)
+    assert state.energy == pytest.approx(lowest_in_sector(H, theta, "Number", 4)[0], abs=1e-8)
+
+
+@pytest.mark.parametrize("value", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_ferromagnets_make_clusters(seed, value):
+    rng = np.random.default_rng(seed)
+    H = qt.models.xxz(L, local=True)
+    theta = {"J_xy": np.full(L - 1, 0.3), "J_z": np.full(L - 1, -2.0), "h": rng.normal(0, 0.1, L)}
+    state = qt.NumbaDMRG(sector={"Sz": value}).ground_state(H, theta)
+    assert state.energy == pytest.approx(lowest_in_sector(H, theta, "Sz", value)[0], abs=1e-8)
+
+
+def test_a_start_that_is_the_ground_state_is_not_lost():
+    H, theta = lattice_gas(1, 0.0)
+    keep = qt.NumbaDMRG(sector={"N": 4})
+    ground = keep.ground_state(H, theta)
+    again = keep.ground_state(H, theta, start=ground)
+    assert again.energy <= ground.energy + 1e-12
+
+
+@pytest.mark.parametrize("pay", [4, 32])
+def test_warm_starts_cross_to_other_sectors(monkeypatch, pay):
+    """Without a sector, a field that magnetizes the chain step by step, each from the state before."""
+    monkeypatch.setattr("qep_tn.solvers.sweep_search._BLOCKS_PAY", pay)
+    H, state = qt.models.xxz(L), None
+    for k in range(8):
+        theta = {"J_xy": 1.0, "J_z": 0.5 + 0.05 * k, "h": 0.3 * k}
+        state = qt.NumbaDMRG(cutoff=1e-9).ground_state(H, theta, start=state)
+        assert state.energy == pytest.approx(EXACT.ground_state(H, theta).energy, abs=1e-7)
+
+
+def test_a_full_certificate_in_a_sector_is_that_sectors():
+    H, theta = chain(L=8)
+    solver = qt.NumbaDMRG(sector={"Sz": 2})
+    assert qt.gradient(H, theta, qt.Expectation(Z(3) * Z(4)), solver=solver, certify="full", rtol=1e-3).trustworthy
+
+
+@pytest.mark.parametrize("length", [3, 7])
+def test_odd_chains_have_half_integer_sectors(length):
+    H, theta = chain(L=length)
+    state = qt.NumbaDMRG(sector={"Sz": -0.5}).ground_state(H, theta)
+    assert state.energy == pytest.approx(lowest_in_sector(H, theta, "Sz", -0.5)[0], abs=1e-9)
+
+
+def test_bosons_beside_qubits():
+    """Number of both; the levels of neighbours differ, and pairs are of any range."""
+    sites = (qt.boson(2), qt.qubit()) * 3
+    rng = np.random.default_rng(3)
+
+    def up(j):
+        return Create(j) if j % 2 == 0 else Sm(j)  # |1><0| of a qubit
+
+    def down(j):
+        return Destroy(j) if j % 2 == 0 else Sp(j)
+
+    pairs = [(i, j) for i in range(6) for j in range(i + 1, 6)]
+    H = qt.Hamiltonian(
+        sites, {"t": [up(i) * down(j) + up(j) * down(i) for i, j in pairs], "n": [Number(j) for j in range(6)]}
+    )
+    theta = {"t": rng.normal(size=len(pairs)), "n": rng.normal(size=6)}
+    for solver in (qt.NumbaDMRG(sector={"N": 4}), qt.ExactDiagonalization(sector={"N": 4})):
+        state = solver.ground_state(H, theta)
+        assert state.energy == pytest.approx(lowest_in_sector(H, theta, "Number", 4)[0], abs=1e-9)
+
+
+def test_names_that_count_nothing_and_long_strings_are_no_charges():
+    odd = qt.Site("transmon", {"Number": np.array([[0.0, 0.3], [0.3, 1.0]]), "Q": np.diag([0.0, 1.0])})
+    H = qt.Hamiltonian((odd,) * 5, {"n": sum(Number(j) for j in range(5))})
+    assert conserved(H.sites, H.products, H.coefficients({"n": 1.0})) == ()
+    string = X(0)
+    for j in range(1, 30):
+        string = string * X(j)
+    H = qt.Hamiltonian(qt.qubits(30), {"parity": string, "z": sum(Z(j) for j in range(30))})
+    assert conserved(H.sites, H.products, H.coefficients({"parity": 1.0, "z": 1.0})) == ()
+
+
+def test_a_loss_that_leaves_the_sector_is_named():
+    H, theta = chain(L=8)
+    with pytest.raises(ValueError, match="the loss has an operator that leaves it"):
+        qt.gradient(H, theta, qt.Expectation(Sx(2) * Sx(3)), solver=qt.ExactDiagonalization(sector={"Sz": 1}))
+
+
+def test_a_charge_named_twice_is_refused():
+    H, theta = bosons()
+    with pytest.raises(ValueError, match="twice"):
+        qt.NumbaDMRG(sector={"N": 3, "Number": 4}).ground_state(H, theta)
+    assert hash(qt.NumbaDMRG(sector={"N": 3})) is not None

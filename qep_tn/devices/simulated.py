@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -106,7 +107,10 @@ class SimulatedDevice:
         key = true.flatten(couplings).tobytes(), nudge
         if key not in self._states:
             H, strengths = _with_nudge(true, nudge)
-            self._states[key] = self.solver.ground_state(H, {**couplings, **strengths})
+            state = self.solver.ground_state(H, {**couplings, **strengths})
+            if not state.converged:
+                warnings.warn(f"the simulated device's solver: {state.message}", stacklevel=3)
+            self._states[key] = state
             while len(self._states) > _KEPT:
                 self._states.popitem(last=False)
         return self._states[key]

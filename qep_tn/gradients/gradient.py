@@ -168,18 +168,20 @@ def _fully_certified(result: Gradient, H: Hamiltonian, theta: Theta, loss: Loss,
     if solver.nudging not in _MANIFOLDS:
         certificate = replace(result.certificate, full=True)
     elif small_enough(H):
-        certificate = _beside_exact(result, H, theta, loss)
+        certificate = _beside_exact(result, H, theta, loss, solver)
     else:
         certificate = by_other_states(result.certificate, H, theta, solver, result.free)
     status, message = verdict(certificate)
     return replace(result, certificate=certificate, status=status, message=message)
 
 
-def _beside_exact(result: Gradient, H: Hamiltonian, theta: Theta, loss: Loss) -> Certificate:
+def _beside_exact(result: Gradient, H: Hamiltonian, theta: Theta, loss: Loss, solver: Solver) -> Certificate:
     """The certificate with the exact limit of no nudge, which there is not where two levels are one to rounding."""
     rtol = result.certificate.rtol
     try:
-        exact = silent_gradient(H, theta, loss, ExactDiagonalization(), rtol, "auto", "linear-response", None)
+        exact = silent_gradient(
+            H, theta, loss, ExactDiagonalization(sector=solver.sector), rtol, "auto", "linear-response", None
+        )
     except np.linalg.LinAlgError:
         return replace(result.certificate, full=True, degenerate=True)
     bars = [np.concatenate([np.ravel(e) for e in g.error.values()]) for g in (result, exact)]

@@ -7,7 +7,7 @@ Vectors are float64 arrays: for a complex H, complex amplitudes seen as pairs of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -67,11 +67,12 @@ class Action:
 class SectorAction(Action):
     """An action within a sector: `dimension` and `apply` are those of the basis states in it.
 
-    places: where these are among all. States are given and returned on all.
+    places: where these are among all. States are given and returned on all. sector: its charges, by name.
     """
 
     places: NDArray
     full: int
+    sector: Mapping[str, float]
 
     def floats(self, vector: NDArray) -> NDArray:
         """As `Action.floats`, of what a state has in the sector."""

@@ -8,6 +8,7 @@ summed up, and what is left of those that change a charge says whether it is con
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,6 +25,8 @@ from qep_tn.kernels import BlockMPO, ChargedMPO
 KNOWN = ("Sz", "Number", "NumberUp", "NumberDown")  # operators whose sum over all sites may be conserved
 _SHORT = {"N": "Number", "NUp": "NumberUp", "NDown": "NumberDown"}
 _ROUNDING = 1e-14  # of the largest coefficient, in one that cancels
+_SHORT_PRODUCT = 2  # factors
+_MOST_PARTS = 2**10  # of one product: a string of ten X
 
 
 @dataclass(frozen=True)
@@ -31,24 +34,27 @@ class Charges:
     """Some charges of a chain, together one integer: several are digits of it.
 
     names: of the operators, each summed over all sites. levels: the integer of each basis state, one array a site.
-    strides: what a unit of each is worth. units: what a unit is, 1/2 for Sz and 1 elsewhere.
+    strides: what a unit of each is worth. steps: the least that each can change by on a site, in units.
     """
 
     names: tuple[str, ...]
     levels: tuple[NDArray, ...]
     strides: tuple[int, ...]
+    steps: tuple[int, ...]
 
     @classmethod
     def of_sites(cls, sites: Sites, names: Sequence[str]) -> Charges:
         """Those of these names; a site without the operator has none of it."""
         total, strides, stride = [np.zeros(site.dimension, int) for site in sites], [], 1
+        steps = []
         for name in names:
             values = [charges_of(site, name) for site in sites]
             for sum_of_all, more in zip(total, values, strict=True):
                 sum_of_all += stride * more
             strides.append(stride)
+            steps.append(min((int(d) for v in values for d in np.diff(np.unique(v))), default=0))
             stride *= 2 * sum(int(abs(v).max()) for v in values) + 1
-        return cls(tuple(names), tuple(total), tuple(strides))
+        return cls(tuple(names), tuple(total), tuple(strides), tuple(steps))
 
     @property
     def flat(self) -> NDArray:
@@ -165,13 +171,33 @@ def conserved(sites: Sites, products: tuple[Product, ...], coefficients: NDArray
     kept: list[str] = []
     independent: list[NDArray] = [np.concatenate([np.ones(site.dimension) for site in sites])]
     for name in names:
-        values = np.concatenate([charges_of(site, name) for site in sites]).astype(float)
+        try:
+            values = np.concatenate([charges_of(site, name) for site in sites]).astype(float)
+        except ValueError:  # an operator of that name that counts nothing
+            continue
         if np.linalg.matrix_rank(_up_to_constants(sites, [*independent[1:], values])) <= len(kept):
             continue
-        if not len(charged_terms(sites, products, (name,)).breaking(coefficients)):
+        if _is_conserved(sites, products, coefficients, name):
             kept.append(name)
             independent.append(values)
     return tuple(kept)
+
+
+def _is_conserved(sites: Sites, products: tuple[Product, ...], coefficients: NDArray, name: str) -> bool:
+    """Short products first: what breaks a charge there no longer one mends. A string of many parts is not split."""
+    short = np.array([len(product) <= _SHORT_PRODUCT for product in products], bool)
+    some = tuple(product for product, kept in zip(products, short, strict=True) if kept)
+    if len(charged_terms(sites, some, (name,)).breaking(coefficients[short])):
+        return False
+    charges = Charges.of_sites(sites, (name,))
+    if any(number_of_parts(sites, product, charges) > _MOST_PARTS for product in products):
+        return False
+    return bool(short.all()) or not len(charged_terms(sites, products, (name,)).breaking(coefficients))
+
+
+def number_of_parts(sites: Sites, product: Product, charges: Charges) -> int:
+    """Into how many terms of definite charge a product splits."""
+    return math.prod(len(_by_charge(sites[site].matrix(names), charges.levels[site])) for site, names in product)
 
 
 def refuse_broken(terms: ChargedTerms, products: Sequence[Product], coefficients: NDArray) -> None:
@@ -206,9 +232,11 @@ def full_names(sector: Mapping[str, float]) -> dict[str, float]:
     Raises ValueError if a value is none that its charge can have.
     """
     result = {_SHORT.get(name, name): float(value) for name, value in sector.items()}
+    if len(result) < len(sector):
+        raise ValueError(f"sector: {', '.join(sector)} name a charge twice; leave one out")
     for name, value in result.items():
         steps = value / unit_of(name)
-        if abs(steps - round(steps)) > 1e-9:
+        if not math.isfinite(steps) or abs(steps - round(steps)) > 1e-9:
             raise ValueError(f"sector: {name} = {value:g}; it comes in multiples of {unit_of(name):g}")
     return result
 

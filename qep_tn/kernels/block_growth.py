@@ -70,7 +70,7 @@ def grow_left_blocks(blocks, values, before, levels, after, row_charges, column_
                 end += rows[new_bra[b, v]] * size_of(after, b)
     opened = opened[:end]
     opened[:] = 0
-    moves, factors, n = np.empty((values.size * columns.size, 6), np.int64), np.empty_like(values), 0
+    moves, n = np.empty((values.size * columns.size, 6), np.int64), 0
     factors = np.empty(values.size * columns.size, values.dtype)
     for k in range(values.size):
         w, v, out, into = blocks[k, 0], blocks[k, 1], blocks[k, 2], blocks[k, 3]

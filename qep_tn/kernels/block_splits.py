@@ -182,9 +182,9 @@ def room_by_sector(row_charges, labels):
         kept[m] = min(rows, columns)
         free[m] = rows - kept[m]
     for _ in range(min(labels.size - kept.sum(), free.sum())):
-        m = np.argmax(free)
-        kept[m] += 1
-        free[m] -= 1
+        emptiest = np.argmax(free)
+        kept[emptiest] += 1
+        free[emptiest] -= 1
     return sectors, kept
 
 

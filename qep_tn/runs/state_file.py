@@ -7,6 +7,7 @@ it, for HDF5 itself may crash on damaged bytes.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def write_states(file: Path, states: Sequence[GroundState], extra: Mapping[str, 
                 group.attrs[name] = getattr(state, name)
             if state.gap is not None:
                 group.attrs["gap"] = state.gap
+            if state.sector is not None:
+                group.attrs["sector"] = json.dumps(dict(state.sector))
             for name, array in state.state.arrays().items():
                 group[name] = array
         h5.create_group("extra")
@@ -81,6 +84,7 @@ def _read(file: Path) -> tuple[list[tuple[str, dict[str, NDArray], dict[str, Any
             figures["status"] = SolveStatus[group.attrs["status"]]
             figures["bond_dimensions"] = tuple(group.attrs["bond_dimensions"].tolist())
             figures["gap"] = float(group.attrs["gap"]) if "gap" in group.attrs else None
+            figures["sector"] = json.loads(group.attrs["sector"]) if "sector" in group.attrs else None
             arrays = {str(part): dataset[()] for part, dataset in group.items()}
             states.append((str(group.attrs["kind"]), arrays, figures))
         return states, {str(name): _from_hdf5(dataset) for name, dataset in h5["extra"].items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -28,6 +28,7 @@ _ROOM = 2**25, 32  # most numbers in a Lanczos basis, 256 MB, but as many vector
 _STEPS = 600  # of a search; chains of 10 to 18 qubits take 80 to 200, down to gaps of 1e-7 of the norm
 _TOLERANCE_OVER_RTOL = 0.01  # components of a gradient add up, and the response may be weak for its gap
 _RESIDUAL_OVER_NORM = 5e-4  # of the tolerance, in any state: 5e-4 of rtol over a gap of 1/100 of the norm
+_LEAVES = "sector: the loss has an operator that leaves it; leave the sector out, or the operator"
 _SAME_LEVEL = 1e-10  # of the norm: energies that differ by less are one level
 
 
@@ -44,7 +45,7 @@ class ExactDiagonalization(Solver):
 
     seed: int = 0
     tolerance: float = 0.0
-    sector: Mapping[str, float] | None = None
+    sector: Mapping[str, float] | None = field(default=None, hash=False)
     linear_response: ClassVar[bool] = True
     has_excited_states: ClassVar[bool] = True
 
@@ -100,6 +101,8 @@ class ExactDiagonalization(Solver):
         states, known, room = [], {0.0: free.state}, _room(2 * self._action(H, at(0.0)).dimension)
         second = free.energy + (1 - (GAP_KNOWN_TO if self.tolerance else 0)) * (free.gap or 0.0)
         nudge = (H.coefficients(at(strengths[0])) - H.coefficients(at(0.0))) / strengths[0]
+        if self.sector is not None and len(checked_terms(H, H.coefficients(at(0.0)), self.sector)[0].breaking(nudge)):
+            raise ValueError(_LEAVES)
         lowest, highest = _spectrum_between(H, nudge)
         for strength in strengths:
             theta = at(strength)
@@ -122,7 +125,14 @@ class ExactDiagonalization(Solver):
         within = H.to_sparse(theta)[places][:, places] - whole.constant * sparse.eye_array(len(places))
         blocks = real_form(within.tocsr()) if whole.is_complex else within.tocsr()
         return SectorAction(
-            lambda x: blocks @ x, len(places), whole.is_complex, whole.constant, whole.norm, places, whole.dimension
+            lambda x: blocks @ x,
+            len(places),
+            whole.is_complex,
+            whole.constant,
+            whole.norm,
+            places,
+            whole.dimension,
+            wanted,
         )
 
     def _residual(self, action: Action) -> float:
@@ -147,7 +157,7 @@ class ExactDiagonalization(Solver):
             outside[action.places] = 0
             matrix = matrix + sparse.diags_array(4 * (action.norm + 1.0) * outside)
         lifted = np.array([state.state.vector for state in below if isinstance(state.state, StateVector)])
-        height = 2 * float(np.abs(H.coefficients(theta)).sum()) + 1.0
+        height = 2 * action.norm + 1.0
 
         def apply(x: NDArray) -> NDArray:
             return matrix @ x + height * (lifted.T @ (lifted.conj() @ x))
@@ -163,8 +173,9 @@ class ExactDiagonalization(Solver):
         energy = float(np.vdot(vector, matrix @ vector).real)
         residual = matrix @ vector - energy * vector
         return GroundState(
-            energy, StateVector(H.sites, vector), H.sites, energy_variance=float(np.vdot(residual, residual).real)
-        )
+            energy, StateVector(H.sites, vector), H.sites, energy_variance=float(np.vdot(residual, residual).real),
+            sector=below[0].sector if below else None,
+        )  # fmt: skip
 
     def perturbed_expectations(
         self, H: Hamiltonian, theta: Theta, free: GroundState, perturbation: Operator, products: tuple[Product, ...]
@@ -182,7 +193,9 @@ class ExactDiagonalization(Solver):
         if isinstance(action, SectorAction):
             leaves = np.linalg.norm(np.delete(applied, action.places))
             if leaves > 1e-12 * np.linalg.norm(applied):
-                raise ValueError("sector: the loss has an operator that leaves it; leave the sector out")
+                raise ValueError(
+                    "sector: the loss has an operator that leaves it; leave the sector out, or the operator"
+                )
         right = np.vdot(psi, applied) * psi - applied
         dtype = np.result_type(complex if action.is_complex else float, psi, applied)
 
@@ -210,7 +223,10 @@ def _room(size: int) -> NDArray:
 
 def _state(H: Hamiltonian, action: Action, pair: Eigenpair, gap: float | None) -> GroundState:
     vector = StateVector(H.sites, action.amplitudes(pair.vector))
-    return GroundState(pair.energy + action.constant, vector, H.sites, energy_variance=pair.residual**2, gap=gap)
+    sector = action.sector if isinstance(action, SectorAction) else None
+    return GroundState(
+        pair.energy + action.constant, vector, H.sites, energy_variance=pair.residual**2, gap=gap, sector=sector
+    )
 
 
 def _followed(

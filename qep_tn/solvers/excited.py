@@ -31,11 +31,11 @@ from qep_tn.kernels import (
 )
 from qep_tn.solvers.convergence import left_to_fall, variance_is_small
 from qep_tn.solvers.product_starts import local_field_vectors, product_starts, rests_in_product_states
-from qep_tn.solvers.sectors import conserved_by, in_sector, state_in_sector
+from qep_tn.solvers.sectors import configuration, conserved_by, in_sector, starts_in_sector
 from qep_tn.states.ground_state import GroundState, SolveStatus
 from qep_tn.states.mps import MPS, BondCharges
 
-_HEIGHT = 2.0  # of the penalty on lower states, in sums of all coefficients: no level is further above the ground state
+_HEIGHT = 2.0  # of the penalty on lower states, in norms of H or more: no level is further above the ground state
 # Krylov vectors of a two-site problem, and the factor by which they must reduce its residual. Its levels are as close
 # as the chain's: of 128 sites at (2.5, 1, 0.5), eight vectors leave 1e-7 after the sweep in which twenty leave 3e-12.
 _LANCZOS = (20, 0.1)
@@ -86,6 +86,7 @@ class OrthogonalSearch:
         self._check(H, below)
         coefficients = H.coefficients(theta)
         scale = float(np.abs(coefficients).sum()) or 1.0
+        height = _HEIGHT * max(scale, float(np.abs(coefficients) @ H.product_norms))
         states = [state.mps for state in below]
         mpo: BlockMPO | ChargedMPO = H.mpo.fill_blocks(coefficients)
         conserved = None if self.sector is None else conserved_by(H, coefficients, self.sector)
@@ -97,11 +98,15 @@ class OrthogonalSearch:
         if conserved is None:
             starts, doubt = self._starts(H, theta, states[0], start, dtype)
         else:
-            even = state_in_sector(H.sites, conserved, complex if dtype.kind == "c" else float)
-            starts, doubt = [states[0], in_sector(even, conserved)], ""
+            kind = complex if dtype.kind == "c" else float
+            configurations, doubt = starts_in_sector(H, theta, coefficients, conserved, self.seed)
+            starts = [states[0]]
+            if start is not None and isinstance(start.state, MPS):
+                starts.append(in_sector(start.state, conserved))
+            starts += [in_sector(configuration(H.sites, c, kind), conserved) for c in configurations]
 
         def coarse(first: MPS) -> _Sweeps:
-            sweeps = _Sweeps(self, mpo, scale, states, first)
+            sweeps = _Sweeps(self, mpo, scale, height, states, first)
             sweeps.coarse(_NOISE if first is starts[0] else 0.0)
             return sweeps
 
@@ -124,6 +129,7 @@ class OrthogonalSearch:
             energy, state, H.sites, variance, best.truncation, tuple(state.bond_dimensions), best.count,
             *((SolveStatus.LOWER_MAY_EXIST, doubt) if doubt else ()),
         )  # fmt: skip
+        found = replace(found, sector=None if conserved is None else below[0].sector)
         if not best.converged:
             message = f"the energy still changed by {best.change:.1e} in sweep {best.count}; raise max_sweeps"
             return replace(found, status=SolveStatus.STILL_FALLING, message=f"{message} or energy_tolerance")
@@ -177,9 +183,10 @@ class _Sweeps:
     """Sweeps from one start: where they are, and what they have spent."""
 
     def __init__(
-        self, search: OrthogonalSearch, mpo: BlockMPO | ChargedMPO, scale: float, below: list[MPS], start: MPS
-    ) -> None:
-        self.search, self.mpo, self.scale, self.sites = search, mpo, scale, start.sites
+        self, search: OrthogonalSearch, mpo: BlockMPO | ChargedMPO, scale: float, height: float, below: list[MPS],
+        start: MPS,
+    ) -> None:  # fmt: skip
+        self.search, self.mpo, self.scale, self.height, self.sites = search, mpo, scale, height, start.sites
         packed = start.packed._replace(data=start.packed.data.astype(mpo.values.dtype, copy=False))
         limits = np.maximum(bond_limits(packed.dims, search.max_bond), packed.bonds)
         charges = start.charges if isinstance(mpo, ChargedMPO) else None
@@ -208,7 +215,7 @@ class _Sweeps:
         cutoff, max_bond = max(cutoff, self.search.cutoff), min(max_bond, self.search.max_bond)
         tolerance = 0.01 * cutoff * self.scale / len(self.sites)
         energy, self.truncation = orthogonal_sweep(
-            self.chain, self.mpo, self.lower, _HEIGHT * self.scale, cutoff, max_bond, lanczos[0], tolerance, lanczos[1],
+            self.chain, self.mpo, self.lower, self.height, cutoff, max_bond, lanczos[0], tolerance, lanczos[1],
             noise, seed,
         )  # fmt: skip
         self.energies.append(energy)

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -24,7 +24,14 @@ from qep_tn.solvers.product_starts import (
     rests_in_product_states,
 )
 from qep_tn.solvers.protocol import Nudging, T
-from qep_tn.solvers.sectors import Conserved, conserved_by, state_in_sector
+from qep_tn.solvers.sectors import (
+    Conserved,
+    configuration,
+    conserved_by,
+    even_configuration,
+    next_sectors,
+    starts_in_sector,
+)
 from qep_tn.solvers.sweep_search import (
     COARSE_ERROR,
     FIRST_CUTOFF,
@@ -63,7 +70,7 @@ class NumbaDMRG(DMRGSettings):
     """
 
     threads: int = 2
-    sector: Mapping[str, float] | None = None
+    sector: Mapping[str, float] | None = field(default=None, hash=False)
     nudging: ClassVar[Nudging] = Nudging.WINDOW
 
     def __post_init__(self) -> None:
@@ -102,7 +109,7 @@ class NumbaDMRG(DMRGSettings):
         coefficients = H.coefficients(theta)
         conserved = conserved_by(H, coefficients, self.sector)
         if self.sector is not None and conserved is not None:
-            return self._in_sector(H, coefficients, conserved, start)
+            return self._in_sector(H, theta, coefficients, conserved, start)
         mpo = H.mpo.fill_blocks(coefficients)
         warm = start.state.tensors[:1] if start is not None and isinstance(start.state, MPS) else ()
         compile_kernels(str(np.result_type(mpo.values, *warm)))
@@ -118,6 +125,8 @@ class NumbaDMRG(DMRGSettings):
             elif (rival := lowest_of(search, products)) is not search:
                 rival.through_stages(0.1 * FIRST_CUTOFF, conserved)
                 search = rival
+            else:
+                search = self._outside(H, theta, mpo, scale, search, conserved)
         else:
             search = self._cold_start(H, theta, mpo, scale, products, conserved)
         return self._settled(H, coefficients, search, doubt, conserved)
@@ -141,37 +150,72 @@ class NumbaDMRG(DMRGSettings):
         return search
 
     def _in_sector(
-        self, H: Hamiltonian, coefficients: NDArray, conserved: Conserved, start: GroundState | None
+        self, H: Hamiltonian, theta: Theta, coefficients: NDArray, conserved: Conserved, start: GroundState | None
     ) -> GroundState:
-        """The lowest state of the sector: from `start`, if that is in it, or from an even configuration with noise, of
-        which sweeps see no more than the sector; then on as in `ground_state`.
+        """The lowest state of the sector: from `start`, if that is in it, or from configurations with noise, of which
+        sweeps see no more than the sector; then on as in `ground_state`.
         """
         scale = float(np.abs(coefficients).sum()) or 1.0
+        levels = conserved.charges.levels
+        warm = None
         if start is not None and isinstance(start.state, MPS):
-            warm = charged_form(start.state, conserved.charges.levels)
-            if warm is not None and warm.charges is not None and warm.charges.total == conserved.total:
-                search = Search(self, conserved.mpo, scale, warm)
-                search.converge(self.schmidt_cutoff, self.max_sweeps)
-                if not search.began_in_eigenstate and search.energies[0] - search.energy <= _FAR * scale:
-                    return self._settled(H, coefficients, search, "", conserved)
+            state = charged_form(start.state, levels)
+            if state is not None and state.charges is not None and state.charges.total == conserved.total:
+                warm = Search(self, conserved.mpo, scale, state)
+                warm.converge(self.schmidt_cutoff, self.max_sweeps)
+                if not warm.began_in_eigenstate and warm.energies[0] - warm.energy <= _FAR * scale:
+                    return self._settled(H, coefficients, warm, "", conserved)
             else:
                 log.info("the start is not in the sector; the search begins anew")
         kind = complex if np.iscomplexobj(conserved.mpo.values) else float
-        even = charged_form(state_in_sector(H.sites, conserved, kind), conserved.charges.levels)
-        assert even is not None
+        configurations, doubt = starts_in_sector(H, theta, coefficients, conserved, self.seed)
+        states = [charged_form(configuration(H.sites, c, kind), levels) for c in configurations]
         compile_kernels(np.dtype(kind).name, charged=True)
 
-        def coarse(seed: int | None) -> Search:
-            search = Search(self, conserved.mpo, scale, even)
+        def coarse(state: MPS, seed: int | None) -> Search:
+            search = Search(self, conserved.mpo, scale, state)
             search.coarse(seed, SPREAD)
             return search
 
-        found = self.map(coarse, [self.seed, self.seed + 100, None])
+        known = [state for state in states if state is not None]
+        seeds: list[int | None] = [self.seed + 100 * n for n in range(len(known))]
+        found = self.map(coarse, [*known, *known], [*seeds, *len(known) * [None]])
         best = min(found, key=lambda search: search.energy)
         best.converge(max(FIRST_CUTOFF, self.schmidt_cutoff), STAGE_SWEEPS)
         best = lowest_of(best, found)
         best.through_stages(0.1 * FIRST_CUTOFF)
-        return self._settled(H, coefficients, best, "", conserved)
+        if warm is not None and warm.energy <= best.energy:
+            best = warm
+        return self._settled(H, coefficients, best, doubt, conserved)
+
+    def _outside(
+        self, H: Hamiltonian, theta: Theta, mpo: BlockMPO, scale: float, search: Search, conserved: Conserved | None
+    ) -> Search:
+        """The search, or one from another sector that ends lower: sweeps from a warm start never leave its own.
+
+        Tried are the sectors one step of a charge away, and the product state that local fields favour, again from
+        whatever was lower, as long as one is.
+        """
+        if conserved is None:
+            return search
+        kind = complex if np.iscomplexobj(mpo.values) else float
+        for _ in range(2 * len(H.sites)):
+            state = charged_form(search.state, conserved.charges.levels)
+            starts = [MPS.product(H.sites, local_field_vectors(H, theta, kind))]
+            if state is not None and state.charges is not None:
+                for total in next_sectors(conserved, state.charges.total):
+                    levels = even_configuration(conserved.charges, conserved.charges.sector(total))
+                    starts.append(configuration(H.sites, levels, kind))
+            rivals = []
+            for first in starts:
+                rivals.append(Search(self, mpo, scale, first))
+                rivals[-1].coarse(self.seed)
+            lower = lowest_of(search, rivals)
+            if lower is search:
+                break
+            lower.through_stages(0.1 * FIRST_CUTOFF, conserved)
+            search = lower
+        return search
 
     def _settled(
         self, H: Hamiltonian, coefficients: NDArray, search: Search, doubt: str, conserved: Conserved | None

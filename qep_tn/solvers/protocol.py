@@ -40,10 +40,12 @@ class Solver:
 
     What follows the verb has defaults for an exact solver of small systems; others say here what they can do.
 
+    sector: conserved charges that a search keeps to, of a solver that can.
     nudging: see `Nudging`. linear_response: whether a gradient may be had in the limit of no nudge.
     has_overlaps: whether its states have overlaps and an entropy. has_excited_states: whether `excited_state` is there.
     """
 
+    sector: Mapping[str, float] | None = None
     nudging: ClassVar[Nudging] = Nudging.SOLVED
     linear_response: ClassVar[bool] = False
     has_overlaps: ClassVar[bool] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,11 @@ from qep_tn.hamiltonians.charges import (
     refuse_broken,
     with_state_charges,
 )
-from qep_tn.hamiltonians.hamiltonian import Hamiltonian
+from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
+from qep_tn.hamiltonians.operators import Operator
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.kernels import ChargedMPO
+from qep_tn.solvers.product_starts import product_starts, rests_in_product_states
 from qep_tn.states.charges import charged_form
 from qep_tn.states.mps import MPS, BondCharges
 
@@ -139,12 +141,69 @@ def even_configuration(charges: Charges, sector: Mapping[str, float]) -> list[in
     return best[target][2]
 
 
-def state_in_sector(sites: Sites, conserved: Conserved, dtype: type) -> MPS:
-    """The product state of an even configuration."""
+def starts_in_sector(
+    H: Hamiltonian, theta: Theta, coefficients: NDArray, conserved: Conserved, seed: int
+) -> tuple[list[list[int]], str]:
+    """Configurations of the sector to begin with, as levels of all sites; and why there may be a lower one yet.
+
+    The even one; the same levels in clusters, where a magnet or an attractive gas has them; and at random. Where sweeps
+    rest in product states, those of lowest energy that are in the sector, found with a penalty on leaving it.
+    """
     assert conserved.total is not None
-    levels = even_configuration(conserved.charges, conserved.charges.sector(conserved.total))
+    charges = conserved.charges
+    wanted = charges.sector(conserved.total)
+    even = even_configuration(charges, wanted)
+    rng = np.random.default_rng(seed)
+    found = [
+        even,
+        _rearranged(charges, even, np.sort),
+        *(_rearranged(charges, even, rng.permutation) for _ in range(2)),
+    ]
+    if not rests_in_product_states(H, coefficients):
+        return found, ""
+    height = 2 * float(np.abs(coefficients).sum()) / len(H.sites)
+    squares = Operator({(): 0.0})
+    for name, value in wanted.items():
+        total = sum(
+            (Operator({((j, (name,)),): 1.0}) for j, s in enumerate(H.sites) if name in s.operators), Operator({})
+        )
+        squares = squares + total * total - 2 * value * total
+    held = Hamiltonian(H.sites, {**H.parameters, "sector": squares}, H.fixed)
+    products = product_starts(held, held.coefficients({**theta, "sector": height}), seed)
+    for vectors in products.vectors:
+        levels = [int(np.argmax(np.abs(v[: site.dimension]))) for v, site in zip(vectors, H.sites, strict=True)]
+        if sum(int(own[level]) for own, level in zip(charges.levels, levels, strict=True)) == conserved.total:
+            found.insert(0, levels)
+    return found, products.doubt
+
+
+def _rearranged(charges: Charges, levels: list[int], order: Callable[[NDArray], NDArray]) -> list[int]:
+    """The levels of a configuration in another order, among sites that have the same ones."""
+    result, kinds = np.array(levels), [own.tobytes() for own in charges.levels]
+    for kind in set(kinds):
+        mine = np.array([k == kind for k in kinds])
+        result[mine] = order(result[mine])
+    return result.tolist()
+
+
+def configuration(sites: Sites, levels: Sequence[int], dtype: type) -> MPS:
+    """The product state with these levels."""
     vectors = [np.eye(site.dimension, dtype=dtype)[level] for site, level in zip(sites, levels, strict=True)]
     return MPS.product(sites, vectors)
+
+
+def next_sectors(conserved: Conserved, total: int) -> list[int]:
+    """The sectors one step of one charge away from this one, if they have states."""
+    found = []
+    for stride, step in zip(conserved.charges.strides, conserved.charges.steps, strict=True):
+        if step:
+            for integer in (total - step * stride, total + step * stride):
+                try:
+                    even_configuration(conserved.charges, conserved.charges.sector(integer))
+                except ValueError:
+                    continue
+                found.append(integer)
+    return found
 
 
 def in_sector(state: MPS, conserved: Conserved) -> MPS:

@@ -223,7 +223,8 @@ class MPS:
             raise ValueError("its tensors are not those of a chain of these sites")
         parts = np.split(data, ends[:-1])
         charges = BondCharges(arrays["labels"], arrays["levels"]) if "labels" in arrays else None
-        if charges is not None and charges.labels.shape != (bonds.sum(),):
+        levels = sum(site.dimension for site in sites)
+        if charges is not None and (charges.labels.shape, charges.levels.shape) != ((bonds.sum(),), (levels,)):
             raise ValueError("its charges are not those of its bonds")
         return cls(tuple(sites), tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)), charges)
 

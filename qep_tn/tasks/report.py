@@ -36,6 +36,8 @@ def gradient_table(H: Hamiltonian, g: Gradient, seconds: float) -> str:
         f"bond dimension  {max(g.free.bond_dimensions, default=0) or 'none, the solver is exact'}",
         f"time            {seconds:.1f} s, {g.ground_states} ground states",
     ]
+    if g.free.sector is not None:
+        lines.insert(-1, f"sector          {', '.join(f'{name} = {value:g}' for name, value in g.free.sector.items())}")
     return "\n".join(lines)
 
 
@@ -53,6 +55,7 @@ def gradient_summary(g: Gradient, solver: Solver, seconds: float) -> dict[str, A
         "overlap": g.overlap,
         "beta": g.beta,
         "energy": g.free.energy,
+        "sector": None if g.free.sector is None else dict(g.free.sector),
         "energy_variance": g.free.energy_variance,
         "max_bond": max(g.free.bond_dimensions, default=0),
         "ground_states": g.ground_states,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,6 +104,12 @@ def _with_itself(row: Row) -> bool:
     return row.solver == ExactDiagonalization.__name__ and row.quantity in ("energy", "expectation")
 
 
+def refuse_sector(sector: Mapping[str, float] | None) -> None:
+    """Raise ValueError for a sector: a shortened chain has others, and not all solvers keep to one."""
+    if sector is not None:
+        raise ValueError("verify compares ground states of the whole space; leave solver.sector out")
+
+
 def verify(
     H: Hamiltonian,
     theta: Theta,
@@ -129,6 +135,8 @@ def verify(
     Raises ValueError if exact diagonalization cannot take the system, or, if `strict`, one of the solvers.
     """
     notes = list(notes)
+    for solver in solvers or ():
+        refuse_sector(solver.sector)
     if not whole and (n := _sites_that_fit(H)) < len(H.sites):
         block, theta = H.first_sites(n, theta)
         notes.append(
