@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,27 +146,25 @@ def starts_in_sector(
 ) -> tuple[list[list[int]], str]:
     """Configurations of the sector to begin with, as levels of all sites; and why there may be a lower one yet.
 
-    The even one; the same levels in clusters, where a magnet or an attractive gas has them; and at random. Where sweeps
-    rest in product states, those of lowest energy that are in the sector, found with a penalty on leaving it.
+    The even one; the same levels in clusters at an end, in the middle or at both ends, where a magnet or an attractive
+    gas has them; and at random. Where sweeps rest in product states, those of lowest energy that are in the sector,
+    found with a penalty on leaving it.
     """
     assert conserved.total is not None
     charges = conserved.charges
     wanted = charges.sector(conserved.total)
     even = even_configuration(charges, wanted)
     rng = np.random.default_rng(seed)
-    found = [
-        even,
-        _rearranged(charges, even, np.sort),
-        *(_rearranged(charges, even, rng.permutation) for _ in range(2)),
-    ]
+    places = np.arange(len(even))
+    outwards = np.abs(places - (len(even) - 1) / 2)
+    clusters = [_rearranged(charges, even, by) for by in (places, -places, outwards, -outwards)]
+    found = [even, *clusters, *(_rearranged(charges, even, rng.random(len(even))) for _ in range(2))]
     if not rests_in_product_states(H, coefficients):
         return found, ""
     height = 2 * float(np.abs(coefficients).sum()) / len(H.sites)
     squares = Operator({(): 0.0})
     for name, value in wanted.items():
-        total = sum(
-            (Operator({((j, (name,)),): 1.0}) for j, s in enumerate(H.sites) if name in s.operators), Operator({})
-        )
+        total = Operator({((j, (name,)),): 1.0 for j, site in enumerate(H.sites) if name in site.operators})
         squares = squares + total * total - 2 * value * total
     held = Hamiltonian(H.sites, {**H.parameters, "sector": squares}, H.fixed)
     products = product_starts(held, held.coefficients({**theta, "sector": height}), seed)
@@ -177,13 +175,13 @@ def starts_in_sector(
     return found, products.doubt
 
 
-def _rearranged(charges: Charges, levels: list[int], order: Callable[[NDArray], NDArray]) -> list[int]:
-    """The levels of a configuration in another order, among sites that have the same ones."""
+def _rearranged(charges: Charges, levels: list[int], by: NDArray) -> list[int]:
+    """The levels of a configuration, ascending with a number that each site has, among sites with the same charges."""
     result, kinds = np.array(levels), [own.tobytes() for own in charges.levels]
     for kind in set(kinds):
-        mine = np.array([k == kind for k in kinds])
-        result[mine] = order(result[mine])
-    return result.tolist()
+        mine = np.flatnonzero([k == kind for k in kinds])
+        result[mine[np.argsort(by[mine], kind="stable")]] = np.sort(result[mine])
+    return list(map(int, result))
 
 
 def configuration(sites: Sites, levels: Sequence[int], dtype: type) -> MPS:
