@@ -1,7 +1,7 @@
 """Bose-Hubbard at fixed filling, in its superfluid: `python -m benchmarks.bosons [--length L] [--bond D] [--tenpy]`.
 
-N = L bosons, at most 4 a site, U/t = 3.3, open, one thread, cold: NumbaDMRG with sector={"N": L}, a gradient of all t and
-U, and, with --tenpy, TeNPy with conserved N at the same bond dimension.
+N = L bosons, at most 4 a site, U/t = 3.3, open, one thread, cold: NumbaDMRG with sector={"N": L}, a gradient of all
+t and U, and, with --tenpy, TeNPy with conserved N at the same bond dimension.
 """
 
 from __future__ import annotations
