@@ -120,6 +120,26 @@ def test_free_and_nudged_phases_hold_what_was_measured_and_no_more():
     assert "not looked at: energy variance, residual, overlap" in str(g.certificate)
 
 
+class Precise:
+    """A device without shot noise: exact values, and errors of zero."""
+
+    sites, parameters = H.sites, dict(H.parameters)
+
+    def measure(self, theta, nudge, observables, shots):
+        if nudge.terms:
+            state = EXACT.ground_state(H.with_parameter("nudge", [nudge]), {**theta, "nudge": [1.0]})
+        else:
+            state = EXACT.ground_state(H, theta)
+        return state.expectation(observables), np.zeros(len(observables))
+
+
+def test_a_device_without_noise_is_trusted():
+    g = qt.gradient(Precise(), THETA, LOSS, shots=100)
+    exact = H.flatten(qt.gradient(H, THETA, LOSS, solver=EXACT).gradient)
+    assert np.linalg.norm(H.flatten(g.gradient) - exact) < 1e-2 * np.linalg.norm(exact)
+    assert g.trustworthy
+
+
 def test_a_degenerate_ground_state_is_not_trusted():
     """Without a field both magnetizations have one energy: the answer jumps with the sign of any nudge."""
     pair = qt.Hamiltonian(qt.qubits(2), {"j": -Z(0) * Z(1), "h": -Z(0)})

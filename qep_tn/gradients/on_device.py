@@ -34,6 +34,7 @@ _HALVINGS = 8  # of the nudge: at 1/256 of the energy scale, shots in thousands 
 # at x gaps, is at one gap farther off by this than its difference to that at two says, over 2^p - 1
 _SATURATED = 3.4
 _NEGLIGIBLE = 1e-6  # of a gradient's natural size: what a relative error is at least relative to
+_SMALL_BIAS = 1e-3  # of the gradient: a device that is more precise than that need not be nudged more weakly
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _nudged(solver: OnDevice, nudge: Nudge, scheme: str, strength: float, base: 
 
 
 def _bias(stronger: _Nudged, weaker: _Nudged, order: int, doubt: float) -> tuple[NDArray, bool]:
-    """Of the weaker nudge, over the couplings; and whether it is no more than shot noise.
+    """Of the weaker nudge, over the couplings; and whether it is no more than shot noise, or a trifle.
 
     What shots make of the difference is taken off, for it would add up over many couplings. doubt: by how much the
     bias may be larger than the difference says.
@@ -146,7 +147,8 @@ def _bias(stronger: _Nudged, weaker: _Nudged, order: int, doubt: float) -> tuple
     difference = (stronger.gradient - weaker.gradient) / times
     by_shots = (stronger.variances + weaker.variances) / times**2
     squared = max(float((difference**2).sum() - by_shots.sum()), 0.0)
-    return np.sqrt(np.maximum(difference**2 - by_shots, 0.0)), order * squared <= float(weaker.variances.sum())
+    enough = float(weaker.variances.sum()) / order + (_SMALL_BIAS * float(np.linalg.norm(weaker.gradient))) ** 2
+    return np.sqrt(np.maximum(difference**2 - by_shots, 0.0)), squared <= enough
 
 
 def _unbalanced(strength: float, relative: float) -> str:
