@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,33 +166,59 @@ def charged_terms(sites: Sites, products: tuple[Product, ...], names: tuple[str,
 
 
 def conserved(sites: Sites, products: tuple[Product, ...], coefficients: NDArray) -> tuple[str, ...]:
-    """Which of the known charges this sum of products conserves; of those that say the same, the first."""
-    names = [name for name in KNOWN if any(name in site.operators for site in sites)]
-    kept: list[str] = []
-    independent: list[NDArray] = [np.concatenate([np.ones(site.dimension) for site in sites])]
-    for name in names:
-        try:
-            values = np.concatenate([charges_of(site, name) for site in sites]).astype(float)
-        except ValueError:  # an operator of that name that counts nothing
-            continue
-        if np.linalg.matrix_rank(_up_to_constants(sites, [*independent[1:], values])) <= len(kept):
-            continue
-        if _is_conserved(sites, products, coefficients, name):
-            kept.append(name)
-            independent.append(values)
-    return tuple(kept)
+    """Which of the known charges this sum of products conserves; of those that say the same, the first.
+
+    A search asks this every time: what does not depend on the coefficients is worked out once.
+    """
+    candidates = ((name, _candidate(sites, products, name)) for name in KNOWN)
+    return _independent(sites, tuple(n for n, c in candidates if c is not None and c.is_conserved(coefficients)))
 
 
-def _is_conserved(sites: Sites, products: tuple[Product, ...], coefficients: NDArray, name: str) -> bool:
-    """Short products first: what breaks a charge there no longer one mends. A string of many parts is not split."""
+@dataclass(frozen=True)
+class _Candidate:
+    """A charge that may be conserved. Short products first: what breaks a charge there no longer one mends.
+
+    short: which products are; some: their terms; every: all terms; None where a string has too many parts to be split.
+    """
+
+    short: NDArray
+    some: ChargedTerms
+    every: Callable[[], ChargedTerms] | None
+
+    def is_conserved(self, coefficients: NDArray) -> bool:
+        """At these coefficients of all products."""
+        if len(self.some.breaking(coefficients[self.short])) or self.every is None:
+            return False
+        return bool(self.short.all()) or not len(self.every().breaking(coefficients))
+
+
+@lru_cache(maxsize=64)
+def _candidate(sites: Sites, products: tuple[Product, ...], name: str) -> _Candidate | None:
+    """None where no site has the operator, or one that counts nothing."""
+    if not any(name in site.operators for site in sites):
+        return None
+    try:
+        charges = Charges.of_sites(sites, (name,))
+    except ValueError:
+        return None
     short = np.array([len(product) <= _SHORT_PRODUCT for product in products], bool)
     some = tuple(product for product, kept in zip(products, short, strict=True) if kept)
-    if len(charged_terms(sites, some, (name,)).breaking(coefficients[short])):
-        return False
-    charges = Charges.of_sites(sites, (name,))
-    if any(number_of_parts(sites, product, charges) > _MOST_PARTS for product in products):
-        return False
-    return bool(short.all()) or not len(charged_terms(sites, products, (name,)).breaking(coefficients))
+    too_many = any(number_of_parts(sites, product, charges) > _MOST_PARTS for product in products)
+    every = None if too_many else partial(charged_terms, sites, products, (name,))
+    return _Candidate(short, ChargedTerms.of_products(sites, some, charges), every)
+
+
+@lru_cache(maxsize=64)
+def _independent(sites: Sites, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those charges that are no sums of the ones before, and constants."""
+    kept: list[str] = []
+    rows: list[NDArray] = []
+    for name in names:
+        row = np.concatenate([(q := charges_of(site, name)) - q[0] for site in sites]).astype(float)
+        if np.linalg.matrix_rank(np.array([*rows, row])) > len(rows):
+            kept.append(name)
+            rows.append(row)
+    return tuple(kept)
 
 
 def number_of_parts(sites: Sites, product: Product, charges: Charges) -> int:
@@ -239,12 +265,6 @@ def full_names(sector: Mapping[str, float]) -> dict[str, float]:
         if not math.isfinite(steps) or abs(steps - round(steps)) > 1e-9:
             raise ValueError(f"sector: {name} = {value:g}; it comes in multiples of {unit_of(name):g}")
     return result
-
-
-def _up_to_constants(sites: Sites, vectors: Sequence[NDArray]) -> NDArray:
-    """Charges as rows, less what all basis states of a site have in common."""
-    ends = np.cumsum([site.dimension for site in sites])[:-1]
-    return np.array([np.concatenate([part - part[0] for part in np.split(v, ends)]) for v in vectors])
 
 
 def _by_charge(matrix: NDArray, charges: NDArray) -> list[tuple[int, complex, NDArray]]:

@@ -28,7 +28,6 @@ from qep_tn.solvers.sectors import (
     Conserved,
     configuration,
     conserved_by,
-    even_configuration,
     next_sectors,
     starts_in_sector,
 )
@@ -199,18 +198,18 @@ class NumbaDMRG(DMRGSettings):
         if conserved is None:
             return search
         kind = complex if np.iscomplexobj(mpo.values) else float
+
+        def coarse(state: MPS) -> Search:
+            rival = Search(self, mpo, scale, state)
+            rival.coarse(self.seed)
+            return rival
+
         for _ in range(2 * len(H.sites)):
             state = charged_form(search.state, conserved.charges.levels)
             starts = [MPS.product(H.sites, local_field_vectors(H, theta, kind))]
             if state is not None and state.charges is not None:
-                for total in next_sectors(conserved, state.charges.total):
-                    levels = even_configuration(conserved.charges, conserved.charges.sector(total))
-                    starts.append(configuration(H.sites, levels, kind))
-            rivals = []
-            for first in starts:
-                rivals.append(Search(self, mpo, scale, first))
-                rivals[-1].coarse(self.seed)
-            lower = lowest_of(search, rivals)
+                starts += [configuration(H.sites, c, kind) for c in next_sectors(conserved, state.charges.total)]
+            lower = lowest_of(search, self.map(coarse, starts))
             if lower is search:
                 break
             lower.through_stages(0.1 * FIRST_CUTOFF, conserved)

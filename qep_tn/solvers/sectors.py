@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from qep_tn.hamiltonians.charges import (
     conserved,
     full_names,
     refuse_broken,
+    unit_of,
     with_state_charges,
 )
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
@@ -31,11 +33,16 @@ _KEPT = 500  # partial configurations at a time, of those nearest to an even fil
 
 @dataclass(frozen=True)
 class Conserved:
-    """The charges that H(theta) conserves, its MPO with them, and the sector, if one was chosen, as an integer."""
+    """The charges that H(theta) conserves, and the sector, if one was chosen, as an integer."""
 
     terms: ChargedTerms
-    mpo: ChargedMPO
+    coefficients: NDArray
     total: int | None
+
+    @cached_property
+    def mpo(self) -> ChargedMPO:
+        """Of H(theta), with the charges of its states; made where blocks are used."""
+        return with_state_charges(self.terms.fill(self.coefficients), self.charges.levels)
 
     @property
     def charges(self) -> Charges:
@@ -61,8 +68,7 @@ def conserved_by(H: Hamiltonian, coefficients: NDArray, sector: Mapping[str, flo
     else:
         terms, wanted = checked_terms(H, coefficients, sector)
         total = terms.charges.integer(wanted)
-    mpo = with_state_charges(terms.fill(coefficients), terms.charges.levels)
-    return Conserved(terms, mpo, total)
+    return Conserved(terms, coefficients, total)
 
 
 def checked_terms(
@@ -95,50 +101,66 @@ def real_form(matrix: sparse.csr_array) -> sparse.csr_array:
 
 def checked_sector(sites: Sites, sector: Mapping[str, float]) -> dict[str, float]:
     """A sector by the names of operators. Raises ValueError if these sites have no state in it."""
-    wanted = full_names(sector)
+    return dict(_checked(sites, tuple(full_names(sector).items())))
+
+
+@lru_cache(maxsize=32)
+def _checked(sites: Sites, sector: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+    """Every search asks; a sector is looked at once."""
     known = sorted({name for site in sites for name in site.operators})
-    for name, value in wanted.items():
+    for name, value in sector:
         if name not in known:
             raise ValueError(f"sector: no site has an operator {name!r}; there are {', '.join(known)}")
         own = Charges.of_sites(sites, (name,))
         least, most = (own.sector(sum(int(f(q)) for q in own.levels))[name] for f in (np.min, np.max))
         if not least <= value <= most:
             raise ValueError(f"sector: {name} = {value:g} is impossible; {len(sites)} sites have {least:g} to {most:g}")
-    even_configuration(Charges.of_sites(sites, tuple(wanted)), wanted)
-    return wanted
+    charges = Charges.of_sites(sites, tuple(name for name, _ in sector))
+    if even_configuration(charges, charges.integer(dict(sector))) is None:
+        names = ", ".join(f"{name} = {value:g}" for name, value in sector)
+        raise ValueError(f"sector: no state of these {len(sites)} sites has {names}; choose another")
+    return sector
 
 
-def even_configuration(charges: Charges, sector: Mapping[str, float]) -> list[int]:
+def even_configuration(charges: Charges, total: int) -> list[int] | None:
     """Levels of all sites in a sector, filled as evenly as may be: up and down take turns, particles keep apart.
 
-    Raises ValueError if there are none.
+    None if there are none. Partial configurations are carried from site to site, one for each charge so far.
     """
-    target = charges.integer(sector)
-    wanted = np.array([sector[name] for name in charges.names])
-    length = len(charges.levels)
-    own = [np.array([list(charges.sector(int(q)).values()) for q in levels]) for levels in charges.levels]
-    least = np.cumsum([values.min(axis=0) for values in own][::-1], axis=0)[::-1]
-    most = np.cumsum([values.max(axis=0) for values in own][::-1], axis=0)[::-1]
-    # charge so far -> (cost, sums, levels)
-    best: dict[int, tuple[float, NDArray, list[int]]] = {0: (0.0, np.zeros(len(wanted)), [])}
-    for site, values in enumerate(own):
-        following: dict[int, tuple[float, NDArray, list[int]]] = {}
-        line = wanted * (site + 1) / length
-        for integer, (cost, sums, chosen) in best.items():
-            for level, value in enumerate(values):
-                reached = sums + value
-                left = wanted - reached
-                if site + 1 < length and ((left < least[site + 1] - 1e-9) | (left > most[site + 1] + 1e-9)).any():
-                    continue
-                place = integer + int(charges.levels[site][level])
-                total = cost + float(((reached - line) ** 2).sum())
-                if place not in following or total < following[place][0]:
-                    following[place] = (total, reached, [*chosen, level])
-        best = dict(sorted(following.items(), key=lambda item: item[1][0])[:_KEPT])
-    if target not in best:
-        names = ", ".join(f"{name} = {value:g}" for name, value in sector.items())
-        raise ValueError(f"sector: no state of these {length} sites has {names}; choose another")
-    return best[target][2]
+    wanted = _digits(charges, np.array([total]))[0]
+    own = [_digits(charges, levels) for levels in charges.levels]
+    none = np.zeros((1, len(wanted)))
+    least, most = (
+        np.concatenate([np.cumsum([f(q, axis=0) for q in own][::-1], axis=0)[::-1], none]) for f in (np.min, np.max)
+    )
+    places, sums, costs = np.zeros(1, int), none, np.zeros(1)
+    choices: list[tuple[NDArray, NDArray]] = []  # of each site: which partial configuration goes on, with which level
+    for site, digits in enumerate(own):
+        before, level = (index.ravel() for index in np.indices((len(places), len(digits))))
+        reached = sums[before] + digits[level]
+        off = reached - wanted * (site + 1) / len(own)
+        left = wanted - reached
+        fits = ((left >= least[site + 1]) & (left <= most[site + 1])).all(axis=1)
+        cost = np.where(fits, costs[before] + (off**2).sum(axis=1), np.inf)
+        reach = places[before] + charges.levels[site][level]
+        order = np.argsort(cost, kind="stable")
+        order = order[np.sort(np.unique(reach[order], return_index=True)[1])][:_KEPT]  # the best of each charge
+        order = order[np.isfinite(cost[order])]
+        places, sums, costs = reach[order], reached[order], cost[order]
+        choices.append((before[order], level[order]))
+    if not (places == total).any():
+        return None
+    at, found = int(np.flatnonzero(places == total)[0]), []
+    for before, level in reversed(choices):
+        found.append(int(level[at]))
+        at = int(before[at])
+    return found[::-1]
+
+
+def _digits(charges: Charges, integers: NDArray) -> NDArray:
+    """Charges as integers -> each one on its own, in units, (number, charges)."""
+    values = [list(charges.sector(int(q)).values()) for q in integers]
+    return np.array(values) / [unit_of(name) for name in charges.names]
 
 
 def starts_in_sector(
@@ -153,7 +175,8 @@ def starts_in_sector(
     assert conserved.total is not None
     charges = conserved.charges
     wanted = charges.sector(conserved.total)
-    even = even_configuration(charges, wanted)
+    even = even_configuration(charges, conserved.total)
+    assert even is not None
     rng = np.random.default_rng(seed)
     places = np.arange(len(even))
     outwards = np.abs(places - (len(even) - 1) / 2)
@@ -190,18 +213,12 @@ def configuration(sites: Sites, levels: Sequence[int], dtype: type) -> MPS:
     return MPS.product(sites, vectors)
 
 
-def next_sectors(conserved: Conserved, total: int) -> list[int]:
-    """The sectors one step of one charge away from this one, if they have states."""
-    found = []
-    for stride, step in zip(conserved.charges.strides, conserved.charges.steps, strict=True):
-        if step:
-            for integer in (total - step * stride, total + step * stride):
-                try:
-                    even_configuration(conserved.charges, conserved.charges.sector(integer))
-                except ValueError:
-                    continue
-                found.append(integer)
-    return found
+def next_sectors(conserved: Conserved, total: int) -> list[list[int]]:
+    """Even configurations of the sectors one step of one charge away from this one."""
+    charges = conserved.charges
+    steps = [s * n for s, n in zip(charges.strides, charges.steps, strict=True) if n]
+    found = (even_configuration(charges, total + sign * step) for step in steps for sign in (-1, 1))
+    return [levels for levels in found if levels is not None]
 
 
 def in_sector(state: MPS, conserved: Conserved) -> MPS:
