@@ -15,13 +15,27 @@ _LEAK = 1e-5  # amplitude outside the sector that counts as not converged, rathe
 def charged_form(mps: MPS, levels: Sequence[NDArray]) -> MPS | None:
     """The state with the charges of its bonds' indices, ascending; None if its charge is not definite.
 
-    levels: the charge of each basis state, one array a site. Each bond is turned to eigenstates of the charge on its
-    right. What a state that is not quite converged has outside its sector is left out.
+    levels: the charge of each basis state, one array a site. What a state that is not quite converged has outside its
+    sector is left out.
     """
     if mps.charges is not None and np.array_equal(mps.charges.levels, np.concatenate(levels)):
         return mps
     tensors, values = mps.schmidt_form()
-    schmidt = [np.ones(1), *values, np.ones(1)]
+    return _turned(mps, tensors, levels, [np.ones(1), *values])
+
+
+def in_charged_bases(mps: MPS, levels: Sequence[NDArray]) -> MPS | None:
+    """A right-canonical state as `charged_form` has it, its bonds turned as they are: vectors that the state does
+    not occupy included. None if these do not span whole sectors.
+    """
+    return _turned(mps, mps.tensors, levels, [np.zeros(tensor.shape[0]) for tensor in mps.tensors])
+
+
+def _turned(mps: MPS, tensors: Sequence[NDArray], levels: Sequence[NDArray], schmidt: Sequence[NDArray]) -> MPS | None:
+    """Right-canonical tensors with each bond turned to eigenstates of the charge on its right.
+
+    schmidt: values of the bond left of each site, whose bases are those of the tensors; zeros where they are not.
+    """
     right = np.zeros((1, 1))  # charge operator right of the bond, in the bond's basis
     rotation, labels = np.ones((1, 1)), np.zeros(1, int)
     rotated, charges = [], [labels]
@@ -29,14 +43,15 @@ def charged_form(mps: MPS, levels: Sequence[NDArray]) -> MPS | None:
         b = tensors[j]
         carried = np.tensordot(b, right, 1) + b * levels[j][:, None]  # l s [r], [r] r' -> l s r'
         right = np.tensordot(carried, b.conj(), ((1, 2), (1, 2)))  # l [s r], l' [s r] -> l l'
-        weights = (schmidt[j] / schmidt[j].max()) ** 2
+        known = schmidt[j].max() > 0
+        weights = (schmidt[j] / schmidt[j].max()) ** 2 if known else schmidt[j]
         # commuting, and charges are integers: eigenvectors of the sum are those of both
         found, basis = np.linalg.eigh(right + 0.4 * np.diag(weights))
         charge = np.floor(found + 0.2).astype(int)
         order = np.argsort(-charge, kind="stable")  # ascending on the left
         charge, basis = charge[order], basis[:, order]
         b = np.tensordot(basis.conj().T, np.tensordot(b, rotation, 1), 1)
-        amplitudes = np.sqrt(np.maximum(schmidt[j] ** 2 @ np.abs(basis) ** 2, 1e-30))
+        amplitudes = np.sqrt(schmidt[j] ** 2 @ np.abs(basis) ** 2) if known else np.ones(len(charge))
         forbidden = charge[:, None, None] != levels[j][:, None] + labels
         if np.linalg.norm(amplitudes[:, None, None] * np.where(forbidden, b, 0)) > _LEAK:
             return None
@@ -45,35 +60,6 @@ def charged_form(mps: MPS, levels: Sequence[NDArray]) -> MPS | None:
         rotation, labels = basis, charge
     total = int(labels[0])
     return right_canonical(mps, rotated[::-1], [total - q for q in reversed(charges)], levels)
-
-
-def in_charged_bases(mps: MPS, levels: Sequence[NDArray]) -> MPS | None:
-    """A right-canonical state with its bonds turned to eigenstates of the charge on their right, those that the state
-    itself does not occupy included; None if they span none.
-    """
-    right = np.zeros((1, 1))
-    rotation, labels = np.ones((1, 1)), np.zeros(1, int)
-    turned, charges = [], [labels]
-    for j in range(len(mps.tensors) - 1, -1, -1):
-        b = np.tensordot(mps.tensors[j], rotation.conj(), 1)  # l s [r], [r] r' -> l s r'
-        carried = b * (levels[j][:, None] + labels)
-        right = np.tensordot(carried, b.conj(), ((1, 2), (1, 2)))  # l [s r], l' [s r] -> l l'
-        if j:
-            found, basis = np.linalg.eigh(right)
-            charge = np.rint(found).astype(int)
-            order = np.argsort(-charge, kind="stable")
-            charge, basis = charge[order], basis[:, order]
-        else:
-            charge, basis = np.rint(right[0].real / np.vdot(b, b).real).astype(int), np.ones((1, 1))
-        b = np.tensordot(basis.conj().T, b, 1)
-        forbidden = charge[:, None, None] != levels[j][:, None] + labels
-        if np.linalg.norm(np.where(forbidden, b, 0)) > _LEAK:
-            return None
-        turned.append(np.where(forbidden, 0, b))
-        charges.append(charge)
-        rotation, labels = basis.conj(), charge
-    total = int(labels[0])
-    return right_canonical(mps, turned[::-1], [total - q for q in reversed(charges)], levels)
 
 
 def right_canonical(mps: MPS, tensors: list[NDArray], labels: list[NDArray], levels: Sequence[NDArray]) -> MPS:
