@@ -19,21 +19,17 @@ from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.mpo import energy_and_variance
 from qep_tn.kernels import (
     BlockMPO,
-    ChargedChain,
     ChargedMPO,
-    all_labels,
-    bond_limits,
     compile_for_excited_states,
-    load_chain,
     load_lower,
     orthogonal_sweep,
-    packed_tensors,
 )
+from qep_tn.solvers.chains import chain_of, state_of
 from qep_tn.solvers.convergence import left_to_fall, variance_is_small
 from qep_tn.solvers.product_starts import local_field_vectors, product_starts, rests_in_product_states
 from qep_tn.solvers.sectors import configuration, conserved_by, in_sector, starts_in_sector
 from qep_tn.states.ground_state import GroundState, SolveStatus
-from qep_tn.states.mps import MPS, BondCharges
+from qep_tn.states.mps import MPS
 
 _HEIGHT = 2.0  # of the penalty on lower states, in norms of H or more: no level is further above the ground state
 # Krylov vectors of a two-site problem, and the factor by which they must reduce its residual. Its levels are as close
@@ -187,10 +183,7 @@ class _Sweeps:
         start: MPS,
     ) -> None:  # fmt: skip
         self.search, self.mpo, self.scale, self.height, self.sites = search, mpo, scale, height, start.sites
-        packed = start.packed._replace(data=start.packed.data.astype(mpo.values.dtype, copy=False))
-        limits = np.maximum(bond_limits(packed.dims, search.max_bond), packed.bonds)
-        charges = start.charges if isinstance(mpo, ChargedMPO) else None
-        self.chain = load_chain(packed, mpo, limits, None if charges is None else charges.arrays)
+        self.chain = chain_of(start, mpo, search.max_bond)
         self.lower = load_lower([state.packed for state in below], self.chain)
         self.energies: list[float] = []
         self.count, self.truncation, self.change, self.converged = 0, 0.0, np.inf, False
@@ -203,10 +196,7 @@ class _Sweeps:
     @property
     def state(self) -> MPS:
         """After the last sweep."""
-        charges = None
-        if isinstance(self.chain, ChargedChain):
-            charges = BondCharges(all_labels(self.chain), self.chain.levels)
-        return MPS.from_packed(self.sites, packed_tensors(self.chain), charges)
+        return state_of(self.chain, self.sites)
 
     def sweep(
         self, cutoff: float, max_bond: int, noise: float = 0.0, seed: int = 0, lanczos: tuple[int, float] = _LANCZOS

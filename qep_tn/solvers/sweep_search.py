@@ -9,22 +9,20 @@ import numpy as np
 from qep_tn.hamiltonians.mpo import energy_and_variance, energy_and_variance_in_blocks
 from qep_tn.kernels import (
     BlockMPO,
-    Chain,
     ChargedChain,
     ChargedMPO,
     all_labels,
-    bond_limits,
     compile_kernels,
-    load_chain,
     one_site_pass,
     packed_tensors,
     two_site_sweep,
 )
+from qep_tn.solvers.chains import chain_of, state_of
 from qep_tn.solvers.convergence import left_to_fall
 from qep_tn.solvers.dmrg import DMRGSettings
 from qep_tn.solvers.sectors import Conserved
 from qep_tn.states.charges import charged_form
-from qep_tn.states.mps import MPS, BondCharges
+from qep_tn.states.mps import MPS
 
 # Krylov vectors of a two-site update, and the factor by which they must reduce its residual: the environment changes
 # with every update, so little is enough,
@@ -57,16 +55,11 @@ class Search:
         self.slow = 0  # sweeps in a row that hardly brought the energy nearer to where it falls
 
     def _load(self, mpo: BlockMPO | ChargedMPO, state: MPS) -> None:
-        packed = state.packed
-        dtype = np.result_type(packed.data, mpo.values)
-        packed = packed._replace(data=packed.data.astype(dtype, copy=False))
+        dtype = np.result_type(state.packed.data, mpo.values)
         self.mpo = mpo._replace(values=mpo.values.astype(dtype, copy=False))
-        limits = np.maximum(bond_limits(packed.dims, self.settings.max_bond), packed.bonds)
-        charges = None
-        if isinstance(mpo, ChargedMPO) and state.charges is not None:
+        if isinstance(mpo, ChargedMPO):
             compile_kernels(str(dtype), charged=True)
-            charges = state.charges.arrays
-        self.chain: Chain | ChargedChain = load_chain(packed, self.mpo, limits, charges)
+        self.chain = chain_of(state, self.mpo, self.settings.max_bond)
 
     def in_blocks(self, conserved: Conserved | None) -> None:
         """Go on in blocks of conserved charges, if there are any, the state's are definite, and bonds are large."""
@@ -85,10 +78,7 @@ class Search:
     @property
     def state(self) -> MPS:
         """After the last sweep."""
-        charges = None
-        if isinstance(self.chain, ChargedChain):
-            charges = BondCharges(all_labels(self.chain), self.chain.levels)
-        return MPS.from_packed(self.sites, packed_tensors(self.chain), charges)
+        return state_of(self.chain, self.sites)
 
     def energy_and_variance(self) -> tuple[float, float]:
         """Of the state after the last sweep."""
