@@ -195,7 +195,7 @@ def verify(
         from qep_tn.tasks.report import verification_summary
 
         settings = run.config.solver
-        task.refuse_sector(settings.sector)
+        task.refuse_other_states(settings)
         begin(run, "verify", loss=run.loss, auto=settings.name == "auto")
         solvers = None if settings.name == "auto" else (run.solver,)
         verification = task.verify(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qep_tn import ExactDiagonalization, FreeFermion, NumbaDMRG, QuimbDMRG, TenpyDMRG
+from qep_tn import ExactDiagonalization, FreeFermion, FullDiagonalization, NumbaDMRG, QuimbDMRG, TenpyDMRG
 from qep_tn.configuration import build
 from qep_tn.configuration.toml_file import load, to_toml
 from qep_tn.gradients.losses import Magnitude
@@ -85,6 +85,16 @@ def test_auto_is_exact_up_to_twelve_sites_and_tenpy_beyond(written):
 def test_solver_option_overrides_the_file(written, name, solver):
     config = load(written(MODEL + '[solver]\nname = "tenpy"\nmax_bond = 32\n'), solver=name)
     assert isinstance(build.solver(config, build.hamiltonian(config)), solver)
+
+
+def test_a_level_or_a_temperature_is_of_the_solver_that_has_them(written):
+    config = load(written(MODEL + 'L = 4\n[solver]\nname = "full"\ntemperature = 0.5\n'))
+    assert build.solver(config, build.hamiltonian(config)) == FullDiagonalization(temperature=0.5)
+    for key in ("level", "temperature", "sector"):
+        value = "{ N = 1 }" if key == "sector" else "1"
+        config = load(written(MODEL + f'L = 4\n[solver]\nname = "tenpy"\n{key} = {value}\n'))
+        with pytest.raises(ValueError, match=f"solver 'tenpy' has no {key}; choose of .*full"):
+            build.solver(config, build.hamiltonian(config))
 
 
 GEOMETRIES = """

@@ -121,6 +121,59 @@ def test_a_thermal_state_is_saved_and_turned(rng):
     assert turned[0] == pytest.approx(-state.expectation(Z(0)), abs=1e-12)
 
 
+def in_a_sector(values, places):
+    """The same function of matrices, of what they have on some basis states."""
+    return lambda matrix, observables: values(
+        matrix[np.ix_(places, places)], [o[np.ix_(places, places)] for o in observables]
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        ({"level": 0}, level_values(0)), ({"level": 3}, level_values(3)), ({"temperature": 0.4}, thermal_values(0.4)),
+    ],
+)  # fmt: skip
+def test_levels_and_canonical_ensembles_of_a_sector(settings, values, rng):
+    """Four bosons on four sites, of which the grand canonical ensemble has 27 times as many states."""
+    H = qt.models.bose_hubbard(4, cutoff=3, local=True)
+    theta = {"t": rng.normal(1, 0.3, 3), "U": rng.normal(2, 0.3, 4), "mu": rng.normal(0, 0.3, 4)}
+    places = [n for n, levels in enumerate(np.ndindex(4, 4, 4, 4)) if sum(levels) == 4]
+    loss = qt.MeanSquaredError([Number(1) * Number(1), Number(0) * Number(3)], [1.2, 0.4])
+    solver = qt.FullDiagonalization(**settings, sector={"N": 4})
+    g = qt.gradient(H, theta, loss, solver=solver)
+    expected = finite_difference(H, theta, loss, in_a_sector(values, places))
+    np.testing.assert_allclose(H.flatten(g.gradient), expected, atol=1e-7 * np.abs(expected).max())
+    assert g.free.sector == {"Number": 4.0}
+    assert sum(g.free.expectation([Number(j) for j in range(4)])) == pytest.approx(4, abs=1e-12)
+    kept = as_saved(g.free)
+    np.testing.assert_array_equal(kept.expectation(H.couplings), g.free.expectation(H.couplings))
+
+
+def test_a_multiplet_has_gradients_in_a_sector():
+    """Of a Heisenberg chain the triplet above the ground state: the same in both of its sectors."""
+    H = qt.models.xxz(6, local=True)
+    theta = {"J_xy": np.linspace(0.8, 1.2, 5), "J_z": np.linspace(0.8, 1.2, 5), "h": np.zeros(6)}
+    loss = qt.Expectation(sum(s(2) * s(3) for s in (qt.Sx, qt.Sy, qt.Sz)))
+    first, second = (
+        qt.gradient(H, theta, loss, solver=qt.FullDiagonalization(level=level, sector={"Sz": m}))
+        for level, m in ((1, 0), (0, 1))
+    )
+    exact = qt.gradient(H, theta, loss, solver=qt.ExactDiagonalization(sector={"Sz": 1}))
+    assert first.value == pytest.approx(second.value, abs=1e-10)
+    changes = [g.gradient["J_xy"] + g.gradient["J_z"] for g in (first, second, exact)]  # of symmetric exchange
+    np.testing.assert_allclose(changes[0], changes[1], atol=1e-9)
+    np.testing.assert_allclose(changes[2], changes[1], atol=1e-4)
+
+
+def test_a_loss_that_leaves_the_sector_is_refused():
+    H, theta = qt.models.xxz(4), {"J_xy": 1.0, "J_z": 0.5, "h": 0.1}
+    with pytest.raises(ValueError, match="the loss has an operator that leaves it"):
+        qt.gradient(H, theta, qt.Expectation(X(1)), solver=qt.FullDiagonalization(level=1, sector={"Sz": 0}))
+    with pytest.raises(ValueError, match=r"level = 6: the sector has levels 0\.\.5"):
+        qt.FullDiagonalization(level=6, sector={"Sz": 0}).ground_state(H, theta)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -48,7 +48,14 @@ def test_every_solver_agrees_with_exact_diagonalization():
     assert compared == {
         (couplings, solver, quantity)
         for couplings in ("given", "random")
-        for solver in ("ExactDiagonalization", "FreeFermion", "NumbaDMRG", "TenpyDMRG", "QuimbDMRG")
+        for solver in (
+            "ExactDiagonalization",
+            "FreeFermion",
+            "FullDiagonalization",
+            "NumbaDMRG",
+            "TenpyDMRG",
+            "QuimbDMRG",
+        )
         for quantity in ("energy", "expectation", "gradient", "reciprocity")
     }
     assert all(row.verdict == "ok" for row in verification.rows)

@@ -43,6 +43,8 @@ class SolverSection(Section):
     energy_tolerance: float | None = Field(default=None, gt=0, description="a positive number")
     max_sweeps: int | None = Field(default=None, ge=1, description="a whole number, 1 or more")
     sector: dict[str, float] | None = Field(default=None, description="a table of charges, as { Sz = 0 } or { N = 32 }")
+    level: int | None = Field(default=None, ge=0, description="the number of a level, 0 for the ground state")
+    temperature: float | None = Field(default=None, ge=0, description="a temperature in units of energy")
     seed: int = Field(default=0, ge=0, le=2**31, description="a whole number, 0 to 2147483648")
 
 

@@ -17,7 +17,7 @@ from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product
 from qep_tn.solvers.lanczos import GAP_KNOWN_TO, Eigenpair, lowest_eigenpair, lowest_level
 from qep_tn.solvers.protocol import Solver
-from qep_tn.solvers.sectors import basis_in, checked_terms, real_form
+from qep_tn.solvers.sectors import basis_in, checked_terms, real_form, refuse_leaving
 from qep_tn.states.ground_state import GroundState, State
 from qep_tn.states.state_vector import StateVector
 
@@ -28,7 +28,6 @@ _ROOM = 2**25, 32  # most numbers in a Lanczos basis, 256 MB, but as many vector
 _STEPS = 600  # of a search; chains of 10 to 18 qubits take 80 to 200, down to gaps of 1e-7 of the norm
 _TOLERANCE_OVER_RTOL = 0.01  # components of a gradient add up, and the response may be weak for its gap
 _RESIDUAL_OVER_NORM = 5e-4  # of the tolerance, in any state: 5e-4 of rtol over a gap of 1/100 of the norm
-_LEAVES = "sector: the loss has an operator that leaves it; leave the sector out, or the operator"
 _SAME_LEVEL = 1e-10  # of the norm: energies that differ by less are one level
 
 
@@ -101,8 +100,8 @@ class ExactDiagonalization(Solver):
         states, known, room = [], {0.0: free.state}, _room(2 * self._action(H, at(0.0)).dimension)
         second = free.energy + (1 - (GAP_KNOWN_TO if self.tolerance else 0)) * (free.gap or 0.0)
         nudge = (H.coefficients(at(strengths[0])) - H.coefficients(at(0.0))) / strengths[0]
-        if self.sector is not None and len(checked_terms(H, H.coefficients(at(0.0)), self.sector)[0].breaking(nudge)):
-            raise ValueError(_LEAVES)
+        if self.sector is not None:
+            refuse_leaving(H.sites, H.products, nudge, self.sector)
         lowest, highest = _spectrum_between(H, nudge)
         for strength in strengths:
             theta = at(strength)

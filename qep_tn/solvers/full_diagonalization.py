@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product, expand
 from qep_tn.solvers.protocol import Nudging, Solver
+from qep_tn.solvers.sectors import basis_in, checked_terms, refuse_leaving
 from qep_tn.states.ground_state import GroundState
 from qep_tn.states.mixture import Mixture, traces
 
@@ -26,6 +28,8 @@ class FullDiagonalization(Solver):
     level: which eigenstate, by energy from 0, the ground state; counted anew for every theta.
     temperature: of a Gibbs state, in the Hamiltonian's own unit of energy (k_B = 1); 0 for a single level. A chemical
         potential is a term of the Hamiltonian.
+    sector: conserved charges to keep to, as of `ExactDiagonalization`: levels count within it, and a Gibbs state is the
+        canonical one, as {"N": 4}; None for the whole space.
     seed: of the rounding-sized changes of the couplings that tell the errors of gradients.
 
     A gradient is the limit of nudges -> 0 (Massar and Mognetti, arXiv:2405.08467, for thermal states): linear response
@@ -36,6 +40,7 @@ class FullDiagonalization(Solver):
     level: int = 0
     temperature: float = 0.0
     seed: int = 0
+    sector: Mapping[str, float] | None = field(default=None, hash=False)
     nudging: ClassVar[Nudging] = Nudging.ANALYTIC
     linear_response: ClassVar[bool] = True
     has_overlaps: ClassVar[bool] = False
@@ -59,7 +64,7 @@ class FullDiagonalization(Solver):
                 f"FullDiagonalization takes dimensions up to {LARGEST_DIMENSION} (12 qubits), these {len(H.sites)} "
                 f"sites have 10^{math.log10(dimension):.0f}; take fewer sites, or the ground state by another solver"
             )
-        energies, vectors = np.linalg.eigh(H.to_sparse(theta).toarray())
+        energies, vectors, sector = self._levels(H, theta)
         weights = self._boltzmann(energies) if self.temperature else self._single(energies)
         beta = 1 / self.temperature if self.temperature else 0.0
         mean = float(weights @ energies)
@@ -68,16 +73,34 @@ class FullDiagonalization(Solver):
             Mixture(H.sites, energies, vectors, weights, beta),
             H.sites,
             energy_variance=float(weights @ (energies - mean) ** 2),
+            sector=sector,
         )
 
     def gradient_of_expectations(
         self, H: Hamiltonian, free: GroundState, products: tuple[Product, ...], weights: NDArray
     ) -> NDArray:
-        """d(sum_p weights[p] <products[p]>)/d theta_k for all couplings, analytic."""
+        """d(sum_p weights[p] <products[p]>)/d theta_k for all couplings, analytic.
+
+        Raises ValueError for products that leave the sector.
+        """
         assert isinstance(free.state, Mixture)
+        if self.sector is not None:
+            refuse_leaving(H.sites, products, weights, self.sector)
         response = free.state.response(Operator(dict(zip(products, weights, strict=True))))
         responding, matrix = expand(H.couplings)
         return np.asarray((matrix @ traces(H.sites, response, responding)).real)
+
+    def _levels(self, H: Hamiltonian, theta: Theta) -> tuple[NDArray, NDArray, dict[str, float] | None]:
+        """Energies, eigenvectors on the whole space, (D, levels), and the sector by the names of operators."""
+        matrix = H.to_sparse(theta)
+        if self.sector is None:
+            return *np.linalg.eigh(matrix.toarray()), None
+        terms, wanted = checked_terms(H, H.coefficients(theta), self.sector)
+        places = basis_in(terms.charges, terms.charges.integer(wanted))
+        energies, within = np.linalg.eigh(matrix[places][:, places].toarray())
+        vectors = np.zeros((matrix.shape[0], len(places)), within.dtype)
+        vectors[places] = within
+        return energies, vectors, wanted
 
     def _boltzmann(self, energies: NDArray) -> NDArray:
         weights = np.exp(-(energies - energies[0]) / self.temperature)
@@ -85,7 +108,8 @@ class FullDiagonalization(Solver):
 
     def _single(self, energies: NDArray) -> NDArray:
         if self.level >= len(energies):
-            raise ValueError(f"level = {self.level}: these sites have levels 0..{len(energies) - 1}")
+            where = "these sites have" if self.sector is None else "the sector has"
+            raise ValueError(f"level = {self.level}: {where} levels 0..{len(energies) - 1}")
         near = np.abs(np.delete(energies, self.level) - energies[self.level]).min(initial=np.inf)
         if near <= _SAME_LEVEL * (energies[-1] - energies[0]):
             raise ValueError(

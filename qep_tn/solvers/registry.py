@@ -8,6 +8,7 @@ from typing import Any
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.free_fermion import FreeFermion
+from qep_tn.solvers.full_diagonalization import FullDiagonalization
 from qep_tn.solvers.numba_dmrg import NumbaDMRG
 from qep_tn.solvers.protocol import Solver
 from qep_tn.solvers.quimb_dmrg import QuimbDMRG
@@ -17,11 +18,13 @@ from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
 SOLVERS: dict[str, type[Solver]] = {
     "exact": ExactDiagonalization,
     "free_fermion": FreeFermion,
+    "full": FullDiagonalization,
     "numba": NumbaDMRG,
     "tenpy": TenpyDMRG,
     "quimb": QuimbDMRG,
 }
 
+WHICH_STATE = "sector", "level", "temperature"  # settings that say which state is meant
 _SMALL = 12  # sites of dimension 2 that exact diagonalization takes in milliseconds
 
 
@@ -36,12 +39,15 @@ def default_solver(H: Hamiltonian) -> Solver:
 def solver_called(name: str, H: Hamiltonian, settings: dict[str, Any]) -> Solver:
     """The solver of this name, "auto" for the default one, with those of the settings that it has.
 
-    Raises ValueError for a sector that it cannot keep to: what it would answer is another question.
+    Raises ValueError if it has none of those that say which state is meant: what it would answer is another question.
     """
     chosen = type(default_solver(H)) if name == "auto" else SOLVERS[name]
-    made_of: Any = chosen
-    known = {field.name for field in dataclasses.fields(made_of)} if dataclasses.is_dataclass(chosen) else ()
-    if "sector" in settings and "sector" not in known:
-        able = ", ".join(n for n, kind in SOLVERS.items() if "sector" in getattr(kind, "__dataclass_fields__", {}))
-        raise ValueError(f"solver {name!r} cannot keep to a sector; choose of {able}, or leave sector out")
+    known = _settings_of(chosen)
+    if meant := next((key for key in WHICH_STATE if key in settings and key not in known), None):
+        able = ", ".join(n for n, kind in SOLVERS.items() if meant in _settings_of(kind))
+        raise ValueError(f"solver {name!r} has no {meant}; choose of {able}, or leave {meant} out")
     return chosen(**{key: value for key, value in settings.items() if key in known})
+
+
+def _settings_of(solver: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(solver)} if dataclasses.is_dataclass(solver) else set()

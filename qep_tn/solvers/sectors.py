@@ -21,7 +21,7 @@ from qep_tn.hamiltonians.charges import (
     with_state_charges,
 )
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
-from qep_tn.hamiltonians.operators import Operator
+from qep_tn.hamiltonians.operators import Operator, Product
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.kernels import ChargedMPO
 from qep_tn.solvers.product_starts import product_starts, rests_in_product_states
@@ -82,6 +82,12 @@ def checked_terms(
     terms = charged_terms(H.sites, H.products, tuple(wanted))
     refuse_broken(terms, H.products, coefficients)
     return terms, wanted
+
+
+def refuse_leaving(sites: Sites, products: tuple[Product, ...], weights: NDArray, sector: Mapping[str, float]) -> None:
+    """Raise ValueError for the weighted products of a loss, where they change the charges of a sector."""
+    if len(charged_terms(sites, products, tuple(checked_sector(sites, sector))).breaking(weights)):
+        raise ValueError("sector: the loss has an operator that leaves it; leave the sector out, or the operator")
 
 
 def basis_in(charges: Charges, total: int) -> NDArray:

@@ -22,7 +22,8 @@ _NOTHING = 1e-18  # a weight that leaves no trace in an expectation value
 class Mixture:
     """Eigenstates of H with their weights, and how these follow H.
 
-    energies: (D,), ascending. vectors: (D, D), one eigenstate a column. weights: (D,), their sum is 1.
+    energies: (n,), ascending. vectors: (D, n), one eigenstate a column; n is D, or the size of a sector of H, to which
+        responses then keep. weights: (n,), their sum is 1.
     beta: the inverse temperature of a Gibbs state; zero for a mixture whose weights are fixed, as a single eigenstate.
     """
 
@@ -57,7 +58,7 @@ class Mixture:
 
     @property
     def _kernel(self) -> NDArray:
-        """(p_n - p_m) / (E_n - E_m), (D, D)."""
+        """(p_n - p_m) / (E_n - E_m), (n, n)."""
         distances = self.energies[:, None] - self.energies[None, :]
         if self.beta > 0:
             x = self.beta * np.abs(distances)
@@ -99,8 +100,8 @@ class Mixture:
         """The inverse of `arrays`. Raises ValueError if they do not fit the sites."""
         energies, vectors, weights, beta = (arrays[name] for name in ("energies", "vectors", "weights", "beta"))
         dimension = int(np.prod([site.dimension for site in sites]))
-        shapes = (energies.shape, weights.shape, vectors.shape, beta.shape)
-        if shapes != ((dimension,), (dimension,), (dimension, dimension), (1,)):
+        shapes, n = (energies.shape, weights.shape, vectors.shape, beta.shape), len(energies)
+        if shapes != ((n,), (n,), (dimension, n), (1,)):
             raise ValueError("its eigenstates are not those of these sites")
         return cls(tuple(sites), energies, vectors, weights, float(beta[0]))
 
