@@ -16,6 +16,7 @@ from qep_tn.hamiltonians.sites import boson, qubit, spin
 from qep_tn.solvers import exact
 from qep_tn.solvers.lanczos import lowest_eigenpair, lowest_level
 from qep_tn.solvers.protocol import Solver
+from qep_tn.solvers.sectors import basis_in
 from qep_tn.states.ground_state import GroundState
 from qep_tn.states.state_vector import StateVector
 
@@ -85,6 +86,28 @@ def built(structure, H, is_complex):
     """The structure of a Hamiltonian, of either kind."""
     parts = (H.coefficient_parts,) if structure is Halves else ()
     return structure.build(H.sites, H.products, *parts, is_complex)
+
+
+@pytest.mark.parametrize("twist", [0.0, 0.7], ids=["real", "complex"])
+def test_the_action_in_a_sector_is_its_block(twist, rng):
+    """Bosons in magnetic fields, whose hops have phases; of two sectors in turn, and at two theta."""
+    phase = np.exp(1j * twist)
+    hops = [phase * Create(j) * Destroy(j + 1) + np.conj(phase) * Create(j + 1) * Destroy(j) for j in range(3)]
+    H = qt.Hamiltonian(
+        [boson(2)] * 4,
+        {"t": hops, "mu": [Number(j) * Number(j) for j in range(4)]},
+        fixed=Number(0) + 1.5,
+    )
+    totals = np.array([sum(levels) for levels in np.ndindex(3, 3, 3, 3)])
+    for n in (3, 4, 3):
+        theta = {"t": rng.normal(size=3), "mu": rng.normal(size=4)}
+        inside = totals == n
+        action = H.action(theta, basis_in(H, H.coefficients(theta), {"N": n}))
+        matrix = dense(H.operator(theta), H.sites)
+        assert action.is_complex == bool(matrix.imag.any())
+        state = rng.normal(size=81) + 1j * rng.normal(size=81)
+        got = action(state)[inside] + action.constant * state[inside]
+        np.testing.assert_allclose(got, matrix[np.ix_(inside, inside)] @ state[inside], atol=1e-13)
 
 
 @pytest.mark.parametrize("structure", [SparsePattern, Halves])

@@ -63,26 +63,33 @@ class Action:
         return floats.view(complex) if self.is_complex else floats
 
 
+@dataclass(frozen=True, eq=False)
+class SectorBasis:
+    """The basis states of a sector: its charges by name, and where these states are among all."""
+
+    sector: Mapping[str, float]
+    places: NDArray
+
+
 @dataclass(frozen=True)
 class SectorAction(Action):
     """An action within a sector: `dimension` and `apply` are those of the basis states in it.
 
-    places: where these are among all. States are given and returned on all. sector: its charges, by name.
+    States are given and returned on all `full` basis states.
     """
 
-    places: NDArray
+    basis: SectorBasis
     full: int
-    sector: Mapping[str, float]
 
     def floats(self, vector: NDArray) -> NDArray:
         """As `Action.floats`, of what a state has in the sector."""
-        return super().floats(vector[self.places] if len(vector) == self.full else vector)
+        return super().floats(vector[self.basis.places] if len(vector) == self.full else vector)
 
     def amplitudes(self, floats: NDArray) -> NDArray:
         """The inverse of `floats`."""
         inside = super().amplitudes(floats)
         state = np.zeros(self.full, inside.dtype)
-        state[self.places] = inside
+        state[self.basis.places] = inside
         return state
 
 
@@ -93,14 +100,16 @@ class Structure(Protocol):
         """What the operator with these coefficients does to a vector."""
 
 
-def build_structure(sites: Sites, products: Sequence[Product], parts: NDArray, is_complex: bool) -> Structure:
-    """The structure that is faster for these sites.
+def build_structure(
+    sites: Sites, products: Sequence[Product], parts: NDArray, is_complex: bool, basis: SectorBasis | None = None
+) -> Structure:
+    """The structure that is faster for these sites, or that of what stays within a sector.
 
     parts: whether the coefficient of each product may have a real part, and an imaginary one, (2, number of products).
     is_complex: whether the operator's matrix is; if not, its imaginary part is left out.
     """
-    if math.prod(site.dimension for site in sites) <= _SMALL:
-        return SparsePattern.build(sites, products, is_complex)
+    if basis is not None or math.prod(site.dimension for site in sites) <= _SMALL:
+        return SparsePattern.build(sites, products, is_complex, basis)
     return Halves.build(sites, products, parts, is_complex)
 
 
@@ -118,10 +127,17 @@ class SparsePattern:
     is_complex: bool
 
     @classmethod
-    def build(cls, sites: Sites, products: Sequence[Product], is_complex: bool) -> SparsePattern:
-        """The pattern of some products, the union of theirs."""
+    def build(
+        cls, sites: Sites, products: Sequence[Product], is_complex: bool, basis: SectorBasis | None = None
+    ) -> SparsePattern:
+        """The pattern of some products, the union of theirs; of a sector, what they do within it."""
         dimension = math.prod(site.dimension for site in sites)
-        matrices = [(p, _entries(sites, product, 0, len(sites))) for p, product in enumerate(products)]
+        numbers = None
+        if basis is not None:
+            numbers = np.full(dimension, -1)
+            dimension = len(basis.places)
+            numbers[basis.places] = np.arange(dimension)
+        matrices = [(p, _among(numbers, _entries(sites, product, 0, len(sites)))) for p, product in enumerate(products)]
         (starts,), columns, entries = _linear_patterns([matrices], len(products), dimension)
         real, imaginary = entries.real.tocoo(), entries.imag.tocoo()
         values = np.concatenate([real.data, imaginary.data])
@@ -243,6 +259,15 @@ def _entries(sites: Sites, product: Product, first: int, end: int) -> _Entries:
         )
         stride *= sites[site].dimension
     return found
+
+
+def _among(numbers: NDArray | None, entries: _Entries) -> _Entries:
+    """What is left on the basis states with a number, -1 for those that have none; all if there are no numbers."""
+    if numbers is None:
+        return entries
+    rows, columns = numbers[entries.rows], numbers[entries.columns]
+    kept = (rows >= 0) & (columns >= 0)
+    return _Entries(rows[kept], columns[kept], entries.values[kept])
 
 
 def _dense(entries: _Entries, size: int) -> NDArray:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from qep_tn.hamiltonians.action import Action, Structure, build_structure, real_and_imaginary
+from qep_tn.hamiltonians.action import Action, SectorAction, SectorBasis, Structure, build_structure, real_and_imaginary
 from qep_tn.hamiltonians.mpo import ParametricMPO
 from qep_tn.hamiltonians.operators import Operator, Product, expand, product_norm
 from qep_tn.hamiltonians.sites import Sites, diagonal_along
@@ -224,24 +224,28 @@ class Hamiltonian:
         return np.array([real_and_imaginary(self.sites, p) for p in self.products], bool).reshape(-1, 2).T
 
     @cached_property
-    def _structures(self) -> dict[bool, Structure]:
-        """The structure of H on the whole Hilbert space, real or complex."""
+    def _structures(self) -> dict[object, Structure]:
+        """The structure of H, real or complex, on the whole Hilbert space or in a sector."""
         return {}
 
-    def action(self, theta: Theta) -> Action:
-        """What H(theta) does to vectors of the whole Hilbert space, site 0 the most significant."""
+    def action(self, theta: Theta, basis: SectorBasis | None = None) -> Action:
+        """What H(theta) does to vectors of the whole Hilbert space, site 0 the most significant, or of a sector."""
         coefficients = self.coefficients(theta)
         has_real, has_imaginary = self._product_parts
         is_complex = bool(((coefficients.real != 0) & has_imaginary | (coefficients.imag != 0) & has_real).any())
-        if is_complex not in self._structures:
-            self._structures[is_complex] = build_structure(
-                self.sites, self.products, self.coefficient_parts, is_complex
+        key = is_complex, None if basis is None else tuple(basis.sector.items())
+        if key not in self._structures:
+            self._structures[key] = build_structure(
+                self.sites, self.products, self.coefficient_parts, is_complex, basis
             )
         identity = np.array([not product for product in self.products], bool)
         constant = float(coefficients[identity].real.sum())
         coefficients = np.where(identity, 0, coefficients)
-        apply, norm = self._structures[is_complex].fill(coefficients), float(np.abs(coefficients) @ self.product_norms)
-        return Action(apply, math.prod(site.dimension for site in self.sites), is_complex, constant, norm)
+        apply, norm = self._structures[key].fill(coefficients), float(np.abs(coefficients) @ self.product_norms)
+        dimension = math.prod(site.dimension for site in self.sites)
+        if basis is None:
+            return Action(apply, dimension, is_complex, constant, norm)
+        return SectorAction(apply, len(basis.places), is_complex, constant, norm, basis, dimension)
 
     def to_sparse(self, theta: Theta) -> sparse.csr_array:
         """H(theta) as a sparse matrix, site 0 the most significant. Real where H is real."""

@@ -17,7 +17,7 @@ from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product
 from qep_tn.solvers.lanczos import GAP_KNOWN_TO, Eigenpair, lowest_eigenpair, lowest_level
 from qep_tn.solvers.protocol import Solver
-from qep_tn.solvers.sectors import basis_in, checked_terms, real_form, refuse_leaving
+from qep_tn.solvers.sectors import basis_in, refuse_leaving
 from qep_tn.states.ground_state import GroundState, State
 from qep_tn.states.state_vector import StateVector
 
@@ -116,23 +116,7 @@ class ExactDiagonalization(Solver):
 
     def _action(self, H: Hamiltonian, theta: Theta) -> Action:
         """Of H(theta), in the sector. Raises ValueError if there is none such, or H leaves it."""
-        whole = H.action(theta)
-        if self.sector is None:
-            return whole
-        terms, wanted = checked_terms(H, H.coefficients(theta), self.sector)
-        places = basis_in(terms.charges, terms.charges.integer(wanted))
-        within = H.to_sparse(theta)[places][:, places] - whole.constant * sparse.eye_array(len(places))
-        blocks = real_form(within.tocsr()) if whole.is_complex else within.tocsr()
-        return SectorAction(
-            lambda x: blocks @ x,
-            len(places),
-            whole.is_complex,
-            whole.constant,
-            whole.norm,
-            places,
-            whole.dimension,
-            wanted,
-        )
+        return H.action(theta, None if self.sector is None else basis_in(H, H.coefficients(theta), self.sector))
 
     def _residual(self, action: Action) -> float:
         return _RESIDUAL_OVER_NORM * self.tolerance * action.norm
@@ -153,7 +137,7 @@ class ExactDiagonalization(Solver):
         matrix = H.to_sparse(theta)
         if isinstance(action, SectorAction):  # what is outside goes above all that is inside
             outside = np.ones(dimension)
-            outside[action.places] = 0
+            outside[action.basis.places] = 0
             matrix = matrix + sparse.diags_array(4 * (action.norm + 1.0) * outside)
         lifted = np.array([state.state.vector for state in below if isinstance(state.state, StateVector)])
         height = 2 * action.norm + 1.0
@@ -189,12 +173,8 @@ class ExactDiagonalization(Solver):
         assert isinstance(state, StateVector)
         psi = state.vector
         action, applied = self._action(H, theta), state.applied(perturbation)
-        if isinstance(action, SectorAction):
-            leaves = np.linalg.norm(np.delete(applied, action.places))
-            if leaves > 1e-12 * np.linalg.norm(applied):
-                raise ValueError(
-                    "sector: the loss has an operator that leaves it; leave the sector out, or the operator"
-                )
+        if self.sector is not None:
+            refuse_leaving(H.sites, tuple(perturbation.terms), np.array([*perturbation.terms.values()]), self.sector)
         right = np.vdot(psi, applied) * psi - applied
         dtype = np.result_type(complex if action.is_complex else float, psi, applied)
 
@@ -222,7 +202,7 @@ def _room(size: int) -> NDArray:
 
 def _state(H: Hamiltonian, action: Action, pair: Eigenpair, gap: float | None) -> GroundState:
     vector = StateVector(H.sites, action.amplitudes(pair.vector))
-    sector = action.sector if isinstance(action, SectorAction) else None
+    sector = action.basis.sector if isinstance(action, SectorAction) else None
     return GroundState(
         pair.energy + action.constant, vector, H.sites, energy_variance=pair.residual**2, gap=gap, sector=sector
     )
@@ -280,7 +260,7 @@ def _nearly_degenerate(H: Hamiltonian, action: Action, start: NDArray) -> Ground
 def _within(action: Action, vector: NDArray) -> NDArray:
     """H - constant applied to a vector of the action's own dimension."""
     image = action(vector)
-    return image[action.places] if isinstance(action, SectorAction) else image
+    return image[action.basis.places] if isinstance(action, SectorAction) else image
 
 
 def _solved_in_full(H: Hamiltonian, action: Action) -> GroundState:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product, expand
 from qep_tn.solvers.protocol import Nudging, Solver
-from qep_tn.solvers.sectors import basis_in, checked_terms, refuse_leaving
+from qep_tn.solvers.sectors import basis_in, refuse_leaving
 from qep_tn.states.ground_state import GroundState
 from qep_tn.states.mixture import Mixture, traces
 
@@ -90,17 +90,16 @@ class FullDiagonalization(Solver):
         responding, matrix = expand(H.couplings)
         return np.asarray((matrix @ traces(H.sites, response, responding)).real)
 
-    def _levels(self, H: Hamiltonian, theta: Theta) -> tuple[NDArray, NDArray, dict[str, float] | None]:
+    def _levels(self, H: Hamiltonian, theta: Theta) -> tuple[NDArray, NDArray, Mapping[str, float] | None]:
         """Energies, eigenvectors on the whole space, (D, levels), and the sector by the names of operators."""
         matrix = H.to_sparse(theta)
         if self.sector is None:
             return *np.linalg.eigh(matrix.toarray()), None
-        terms, wanted = checked_terms(H, H.coefficients(theta), self.sector)
-        places = basis_in(terms.charges, terms.charges.integer(wanted))
-        energies, within = np.linalg.eigh(matrix[places][:, places].toarray())
-        vectors = np.zeros((matrix.shape[0], len(places)), within.dtype)
-        vectors[places] = within
-        return energies, vectors, wanted
+        basis = basis_in(H, H.coefficients(theta), self.sector)
+        energies, within = np.linalg.eigh(matrix[basis.places][:, basis.places].toarray())
+        vectors = np.zeros((matrix.shape[0], len(energies)), within.dtype)
+        vectors[basis.places] = within
+        return energies, vectors, basis.sector
 
     def _boltzmann(self, energies: NDArray) -> NDArray:
         weights = np.exp(-(energies - energies[0]) / self.temperature)

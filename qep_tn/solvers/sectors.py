@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from qep_tn.hamiltonians.action import SectorBasis
 from qep_tn.hamiltonians.charges import (
     ChargedTerms,
     Charges,
@@ -90,19 +90,19 @@ def refuse_leaving(sites: Sites, products: tuple[Product, ...], weights: NDArray
         raise ValueError("sector: the loss has an operator that leaves it; leave the sector out, or the operator")
 
 
-def basis_in(charges: Charges, total: int) -> NDArray:
-    """Numbers of the basis states with this charge, site 0 the most significant."""
+def basis_in(H: Hamiltonian, coefficients: NDArray, sector: Mapping[str, float]) -> SectorBasis:
+    """The basis states of a sector. Raises ValueError for one that H does not conserve, or that no state has."""
+    _, wanted = checked_terms(H, coefficients, sector)
+    return _basis(H.sites, tuple(wanted.items()))
+
+
+@lru_cache(maxsize=32)
+def _basis(sites: Sites, sector: tuple[tuple[str, float], ...]) -> SectorBasis:
+    charges = Charges.of_sites(sites, tuple(name for name, _ in sector))
     sums = np.zeros(1, int)
     for levels in charges.levels:
         sums = (sums[:, None] + levels).ravel()
-    return np.flatnonzero(sums == total)
-
-
-def real_form(matrix: sparse.csr_array) -> sparse.csr_array:
-    """A complex matrix as it acts on vectors whose real and imaginary parts take turns."""
-    real, imaginary = sparse.csr_array(matrix.real), sparse.csr_array(matrix.imag)
-    turn = sparse.csr_array([[0.0, -1.0], [1.0, 0.0]])
-    return sparse.csr_array(sparse.kron(real, sparse.eye_array(2)) + sparse.kron(imaginary, turn))
+    return SectorBasis(dict(sector), np.flatnonzero(sums == charges.integer(dict(sector))))
 
 
 def checked_sector(sites: Sites, sector: Mapping[str, float]) -> dict[str, float]:
