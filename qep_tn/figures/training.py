@@ -195,14 +195,14 @@ def _triangle_of(history: xr.Dataset) -> tuple[str, str, str] | None:
 
 def _draw_phases(ax: Axes, model: str, names: tuple[str, str, str], total: float, signs: NDArray) -> None:
     first, second = np.meshgrid(np.linspace(0, 1, _FINE), np.linspace(0, 1, _FINE))
-    weights = np.stack([first.ravel(), second.ravel(), 1 - first.ravel() - second.ravel()])
-    weights = weights[:, weights[2] >= 0]
-    x, y = (weights.T @ _CORNERS).T
-    phases = PHASES[model]
-    found = phases.phase(**dict(zip(names, total * weights * signs[:, None], strict=True)))
-    for number in np.unique(found):
-        inside = found == number
-        ax.tricontour(x, y, inside.astype(float), levels=[0.5], colors="black", linewidths=0.7, zorder=2)
+    weights = np.stack([first, second, 1 - first - second])
+    x, y = np.tensordot(_CORNERS.T, weights, axes=1)
+    phases, within = PHASES[model], weights[2] >= 0
+    found = phases.phase(**dict(zip(names, total * weights * signs[:, None, None], strict=True)))
+    for number in np.unique(found[within]):
+        inside = within & (found == number)
+        grid: Any = np.ma.array(found == number, float, mask=~within)
+        ax.contour(x, y, grid, levels=[0.5], colors="black", linewidths=0.7, zorder=2)
         middle = x[inside].mean(), y[inside].mean()
         ax.text(*middle, phases.names[number], ha="center", va="center", color=GREY, zorder=2)
 
