@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from benchmarks.machine import results_of
 from qep_tn.figures.style import BLUE, GREY, STYLE, VERMILION, new_figure, symbol
@@ -47,6 +47,9 @@ def learning(rows):
     guide = np.exp(np.mean(np.log(distance))) * (shots / np.exp(np.mean(np.log(shots)))) ** -0.5
     ax.loglog(shots, guide, color="black", lw=0.6, label=r"slope $-1/2$")
     ax.set(ylabel="distance of offsets")
+    ax.yaxis.set_major_locator(FixedLocator([0.02, 0.05, 0.1, 0.2]))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend(loc="lower left")
     below.axhspan(0.92, 0.98, color=GREY, alpha=0.2, lw=0)
     below.axhline(0.95, color="black", lw=0.6)
