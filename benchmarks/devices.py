@@ -7,18 +7,18 @@ learning: hidden offsets from three settings of the controls, at several numbers
 truth, bars, coverage.
 boundary: a cluster-Ising chain with one control for each sort of term; its boundary from 2000 shots with Gaussian
 noise, beside the ridge of the hidden Hamiltonian and that of the wrong model, both by free fermions.
-Prints a table, writes benchmarks/results/devices_PART.json, and a figure of the training.
+Prints a table, writes benchmarks/results/devices_PART.json row by row, goes on after the rows that are there, and draws
+benchmarks/results/devices_PART.png.
 """
 
 import argparse
-from pathlib import Path
 from time import process_time
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import qep_tn as qt
-from benchmarks.machine import write_results
+from benchmarks.devices_figures import draw
+from benchmarks.machine import results_of, write_results
 from qep_tn import X, Z
 
 L, DISORDER, SHOTS, STEPS, RATE, BETA = 64, 0.1, 500, 100, 0.03, 0.5
@@ -31,7 +31,7 @@ CORRELATIONS = [*(Z(j) * Z(j + 3) for j in (8, 24, 40)), *(X(j) * X(j + 2) for j
 LOSS = qt.MeanSquaredError(CORRELATIONS, np.full(6, 0.5))
 CHANGES = (0.0, 0.5, -0.4)  # of all fields, in the settings that offsets are learned from
 SHOTS_TO_LEARN = (1000, 10_000, 100_000)
-RESULTS = Path(__file__).parent / "results"
+SHOTS_TO_TRACE = 2000
 
 
 def device_of(seed, shots=SHOTS):
@@ -61,8 +61,8 @@ def true_losses(device, controls):
 def training(seeds):
     """Rows of the first part; the wrong model is the same for all devices."""
     transferred = walked(BELIEVED, solver=SOLVER)
-    rows = []
-    for seed in range(seeds):
+    rows = results_of("devices_training").get("rows", [])
+    for seed in range(len(rows), seeds):
         device, _ = device_of(seed)
         began = process_time()
         through = walked(device, beta=BETA)
@@ -81,46 +81,87 @@ def training(seeds):
         write_results(
             "devices_training", rows, length=L, disorder=DISORDER, shots=SHOTS, steps=STEPS, rate=RATE, beta=BETA
         )
-    figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
-    for name, label in (("through_device", "through the device"), ("transferred", "wrong model, transferred")):
-        losses = np.array([row[name] for row in rows])
-        line = axes.semilogy(10 * np.arange(losses.shape[1]), np.median(losses, axis=0), label=label)[0]
-        for single in losses:
-            axes.semilogy(10 * np.arange(len(single)), single, color=line.get_color(), alpha=0.25, linewidth=0.8)
-    axes.set(xlabel="step", ylabel="true loss of the device")
-    axes.legend(frameon=False)
-    figure.savefig(RESULTS / "devices_training.png", dpi=150)
+    of_training(rows)
+    draw("training", rows)
+
+
+def of_training(rows):
+    """Say the losses at the end, and by what factor they are lower through the device, with geometric means."""
+    through, transferred = (np.array([row[k][-1] for row in rows]) for k in ("through_device", "transferred"))
+    factor, error = mean_and_error(np.log(transferred / through))
+    print(
+        f"{len(rows)} devices: median loss {np.median(through):.4f} through the device, {np.median(transferred):.4f} "
+        f"transferred; lower in {np.sum(through < transferred)}, by a factor of {np.exp(factor):.1f} "
+        f"({np.exp(factor - error):.1f} to {np.exp(factor + error):.1f})"
+    )
+
+
+def learned_by(seed, shots):
+    """One row of the second part."""
+    nothing = {name: 0 * value for name, value in THETA.items()}
+    device, hidden = device_of(seed, shots)
+    settings = [{**THETA, "g_x": THETA["g_x"] + change} for change in CHANGES]
+    data = [qt.Measurements.on(device, s, BELIEVED.couplings, offsets=True) for s in settings]
+    began = process_time()
+    learned = qt.learn_hamiltonian(BELIEVED, nothing, data, solver=qt.FreeFermion())
+    distance = BELIEVED.flatten(learned.theta) - BELIEVED.flatten(hidden)
+    bars = np.concatenate([learned.error[name] for name in hidden])
+    return {
+        "shots": shots, "seed": seed, "distance": float(np.sqrt(np.mean(distance**2))),
+        "standard_error": float(np.sqrt(np.mean(bars**2)) / 1.96),
+        "within_bars": float(np.mean(np.abs(distance) <= bars)), "chi_square": learned.chi_square,
+        "degrees": learned.degrees, "unidentified": len(learned.unidentified),
+        "converged": learned.converged, "seconds": process_time() - began,
+    }  # fmt: skip
 
 
 def learning(seeds):
-    """Rows of the second part."""
-    rows = []
-    nothing = {name: 0 * value for name, value in THETA.items()}
+    """Rows of the second part: all numbers of shots of one device after the other."""
+    rows = results_of("devices_learning").get("rows", [])
+    done = {(row["seed"], row["shots"]) for row in rows}
+    for seed, shots in ((seed, shots) for seed in range(seeds) for shots in SHOTS_TO_LEARN):
+        if (seed, shots) in done:
+            continue
+        rows.append(learned_by(seed, shots))
+        row = rows[-1]
+        print(
+            f"{shots:7} shots, device {seed}: distance {row['distance']:.4f}, standard error "
+            f"{row['standard_error']:.4f}, within bars {row['within_bars']:.3f}, chi-square "
+            f"{row['chi_square']:.0f} for {row['degrees']}, {row['seconds']:.0f} s", flush=True,
+        )  # fmt: skip
+        write_results("devices_learning", rows, length=L, disorder=DISORDER, changes=list(CHANGES))
+    of_learning(rows)
+    draw("learning", rows)
+
+
+def mean_and_error(values):
+    """Of independent devices."""
+    return np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+
+
+def slopes(rows):
+    """Of the distance against shots, both as logarithms: the fit of each device."""
+    found = []
+    for seed in sorted({row["seed"] for row in rows}):
+        own = [row for row in rows if row["seed"] == seed]
+        found.append(np.polyfit(np.log([r["shots"] for r in own]), np.log([r["distance"] for r in own]), 1)[0])
+    return found
+
+
+def of_learning(rows):
+    """Say the coverage and the slope. Offsets of one device are correlated: errors are those of its mean."""
     for shots in SHOTS_TO_LEARN:
-        for seed in range(seeds):
-            device, hidden = device_of(seed, shots)
-            settings = [{**THETA, "g_x": THETA["g_x"] + change} for change in CHANGES]
-            data = [qt.Measurements.on(device, s, BELIEVED.couplings, offsets=True) for s in settings]
-            began = process_time()
-            learned = qt.learn_hamiltonian(BELIEVED, nothing, data, solver=qt.FreeFermion())
-            distance = BELIEVED.flatten(learned.theta) - BELIEVED.flatten(hidden)
-            bars = np.concatenate([learned.error[name] for name in hidden])
-            rows.append(
-                {
-                    "shots": shots, "seed": seed, "distance": float(np.sqrt(np.mean(distance**2))),
-                    "standard_error": float(np.sqrt(np.mean(bars**2)) / 1.96),
-                    "within_bars": float(np.mean(np.abs(distance) <= bars)), "chi_square": learned.chi_square,
-                    "degrees": learned.degrees, "unidentified": len(learned.unidentified),
-                    "converged": learned.converged, "seconds": process_time() - began,
-                }
-            )  # fmt: skip
-            row = rows[-1]
-            print(
-                f"{shots:7} shots, device {seed}: distance {row['distance']:.4f}, standard error "
-                f"{row['standard_error']:.4f}, within bars {row['within_bars']:.3f}, chi-square "
-                f"{row['chi_square']:.0f} for {row['degrees']}, {row['seconds']:.0f} s", flush=True,
-            )  # fmt: skip
-            write_results("devices_learning", rows, length=L, disorder=DISORDER, changes=list(CHANGES))
+        own = [row for row in rows if row["shots"] == shots]
+        cover, distance, chi = (mean_and_error([r[k] for r in own]) for k in ("within_bars", "distance", "chi_square"))
+        print(
+            f"{shots:7} shots, {len(own)} devices of {2 * L - 1} offsets: within bars {cover[0]:.3f} +- "
+            f"{cover[1]:.3f}, distance {distance[0]:.4f} +- {distance[1]:.4f}, chi-square {chi[0]:.0f} +- "
+            f"{chi[1]:.0f} for {own[0]['degrees']}"
+        )
+    print("all: within bars {:.3f} +- {:.3f}".format(*mean_and_error(
+        [np.mean([r["within_bars"] for r in rows if r["seed"] == seed]) for seed in {r["seed"] for r in rows}]
+    )))  # fmt: skip
+    print("slope {:.3f} +- {:.3f}".format(*mean_and_error(slopes(rows))))
 
 
 def ridge(H, theta, name, near, width):
@@ -130,43 +171,60 @@ def ridge(H, theta, name, near, width):
     return float(line[2:-2][np.abs(np.gradient(own, line))[2:-2].argmax()])
 
 
-def boundary(seeds):
-    """Rows of the third part, one for each point."""
-    rows, theta = [], {"g_x": 1.5, "g_zz": 0.8, "g_zxz": 1.0}
+def traced(seed):
+    """Rows of one device in the third part, one for each point of its boundary."""
+    theta = {"g_x": 1.5, "g_zz": 0.8, "g_zxz": 1.0}
     believed = qt.models.cluster_ising(L)
-    for seed in range(seeds):
-        device = qt.SimulatedDevice(
-            believed, qt.Hidden.disorder(believed, DISORDER, seed), solver=qt.FreeFermion(),
-            shots=qt.Shots(2000, "gaussian"), seed=seed,
-        )  # fmt: skip
-        found = qt.trace_boundary(
-            device, theta, ("g_x", "g_zz"), {"g_x": (0.9, 3.0), "g_zz": (0.4, 1.6)},
-            start={"g_x": 1.8, "g_zz": 0.85}, step=1 / 8, points=10, progress=False,
-        )  # fmt: skip
-        true, _ = device.truth(theta)
-        for curve in range(found.history.sizes["curve"]):
-            table = found.history.isel(curve=curve)
-            for n in range(int(table["points"])):
-                name, other = (("g_x", "g_zz"), ("g_zz", "g_x"))[int(table["across"].values[n])]
-                place, fixed, error, width = (
-                    float(table[k].values[n]) for k in (name, other, f"{name}_error", "width")
-                )
-                at = {**theta, other: fixed}
-                ridges = [ridge(H, at, name, place, width) for H in (true, believed)]
-                rows.append(
-                    {
-                        "seed": seed, "across": name, "place": place, "fixed": fixed, "error": error, "width": width,
-                        "true": ridges[0], "wrong_model": ridges[1],
-                    }
-                )  # fmt: skip
-        inside = np.mean([abs(row["place"] - row["true"]) <= row["error"] for row in rows])
-        off = np.median([[abs(row[k] - row["true"]) for k in ("place", "wrong_model")] for row in rows], axis=0)
+    device = qt.SimulatedDevice(
+        believed, qt.Hidden.disorder(believed, DISORDER, seed), solver=qt.FreeFermion(),
+        shots=qt.Shots(SHOTS_TO_TRACE, "gaussian"), seed=seed,
+    )  # fmt: skip
+    found = qt.trace_boundary(
+        device, theta, ("g_x", "g_zz"), {"g_x": (0.9, 3.0), "g_zz": (0.4, 1.6)},
+        start={"g_x": 1.8, "g_zz": 0.85}, step=1 / 8, points=10, progress=False,
+    )  # fmt: skip
+    true, _ = device.truth(theta)
+    for curve in range(found.history.sizes["curve"]):
+        table = found.history.isel(curve=curve)
+        for n in range(int(table["points"])):
+            name, other = (("g_x", "g_zz"), ("g_zz", "g_x"))[int(table["across"].values[n])]
+            place, fixed, error, width = (float(table[k].values[n]) for k in (name, other, f"{name}_error", "width"))
+            at = {**theta, other: fixed}
+            ridges = [ridge(H, at, name, place, width) for H in (true, believed)]
+            yield {
+                "seed": seed, "across": name, "place": place, "fixed": fixed, "error": error, "width": width,
+                "true": ridges[0], "wrong_model": ridges[1],
+            }  # fmt: skip
+
+
+def boundary(seeds):
+    """Rows of the third part."""
+    rows = results_of("devices_boundary").get("rows", [])
+    done = {row["seed"] for row in rows}
+    for seed in (seed for seed in range(seeds) if seed not in done):
+        began = process_time()
+        rows += traced(seed)
+        print(f"device {seed}: {process_time() - began:.0f} s", flush=True)
+        of_boundary(rows)
+        write_results("devices_boundary", rows, length=L, disorder=DISORDER, shots=SHOTS_TO_TRACE)
+    of_boundary(rows)
+    draw("boundary", rows)
+
+
+def of_boundary(rows):
+    """Say how many points are within their bars of the true ridge, and how many ridges of the wrong model would be."""
+    for name, place in (("traced", "place"), ("wrong model", "wrong_model")):
+        off = np.array([abs(row[place] - row["true"]) for row in rows])
+        inside = off <= np.array([row["error"] for row in rows])
+        share, error = mean_and_error(
+            [inside[[r["seed"] == n for r in rows]].mean() for n in {r["seed"] for r in rows}]
+        )
         print(
-            f"{len(rows)} points of {seed + 1} devices, {inside:.0%} within bars, median distance from the true ridge "
-            f"{off[0]:.3f}, of the wrong model {off[1]:.3f}, median bar {np.median([r['error'] for r in rows]):.3f}",
+            f"{name}: of {len(rows)} points {inside.mean():.3f} within the bars of the trace, of devices {share:.3f} "
+            f"+- {error:.3f}; median distance from the true ridge {np.median(off):.4f}, median bar "
+            f"{np.median([row['error'] for row in rows]):.4f}",
             flush=True,
-        )  # fmt: skip
-        write_results("devices_boundary", rows, length=L, disorder=DISORDER, shots=2000)
+        )
 
 
 def main() -> None:

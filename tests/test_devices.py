@@ -140,6 +140,15 @@ def test_a_device_without_noise_is_trusted():
     assert g.trustworthy
 
 
+@pytest.mark.parametrize("scheme", ["symmetric", "one-sided"])
+def test_the_bias_that_is_claimed_is_that_of_the_nudge(scheme):
+    """Without noise, as far as the next order of the nudge allows."""
+    exact = H.flatten(qt.gradient(H, THETA, LOSS, solver=EXACT).gradient)
+    g = qt.gradient(Precise(), THETA, LOSS, shots=100, scheme=scheme)
+    off = np.linalg.norm(H.flatten(g.gradient) - exact)
+    assert np.linalg.norm(H.flatten(g.shots.bias)) == pytest.approx(off, rel=0.1)
+
+
 def test_a_degenerate_ground_state_is_not_trusted():
     """Without a field both magnetizations have one energy: the answer jumps with the sign of any nudge."""
     pair = qt.Hamiltonian(qt.qubits(2), {"j": -Z(0) * Z(1), "h": -Z(0)})

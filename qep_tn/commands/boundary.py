@@ -8,6 +8,7 @@ from typing import Any
 
 from qep_tn.commands.run import NotConvergedError, Run
 from qep_tn.configuration import build
+from qep_tn.devices.on_device import OnDevice
 from qep_tn.figures.run import plot_run
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.ridges.grid import SCAN, taken_names
@@ -30,6 +31,7 @@ def trace(run: Run, config: Path, work: Mapping[str, Any]) -> None:
     }  # fmt: skip
     plane = section.plane[0], section.plane[1]
     try:
+        _check_device(run)
         boundary_plane(run.H, run.theta, plane, section.limits, run.observable, run.solver, section.rtol)
         _check_scan(run, plane)
     except ValueError as error:
@@ -48,6 +50,16 @@ def trace(run: Run, config: Path, work: Mapping[str, Any]) -> None:
         raise NotConvergedError(trace.message)
     if doubtful:
         raise NotConvergedError(f"{doubtful} ground states of the scan did not converge; raise the solver's max_bond")
+
+
+def _check_device(run: Run) -> None:
+    """Raise ValueError for what a device does not give."""
+    section = run.config.boundary
+    if isinstance(run.solver, OnDevice):
+        if section.lengths is not None:
+            raise ValueError("lengths: a device has one length; leave lengths out, or [device]")
+        if section.scan is not None:
+            raise ValueError("scan: what is drawn needs states, which a device does not show; leave scan out")
 
 
 def _check_scan(run: Run, plane: tuple[str, str]) -> None:

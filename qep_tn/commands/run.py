@@ -21,12 +21,15 @@ if TYPE_CHECKING:  # what takes long to import is imported when it is needed: he
 
 logger = logging.getLogger("qep_tn")
 
+COMPARING = ("verify", "benchmark")  # verbs that compare solvers, on the model whether there is a device or not
+
 
 @dataclass(frozen=True)
 class Run:
     """What a verb works with: all of it checked, nothing of it computed yet.
 
     loss: of a section with an objective. observable: of a section with an observable.
+    H, solver: the model and who solves it; or a device's controls, and the device in a solver's place.
     """
 
     config: Config
@@ -43,18 +46,23 @@ def opened(
     verb: str, file: Path, overrides: list[str] | None, solver: str | None, out: Path | None, resume: bool
 ) -> Iterator[Run]:
     """Build what a configuration describes, open the run's folder, and close it whatever happens in between."""
-    from qep_tn.configuration import build
+    from qep_tn.configuration import build, device
     from qep_tn.configuration.toml_file import load, to_toml
 
     config = load(file, overrides or (), solver)
     try:
-        H = build.hamiltonian(config, config.length_for(verb), with_sensor=verb == "train")
+        chosen: Solver
+        on_device = config.device is not None and verb not in COMPARING
+        if on_device:
+            H, chosen = device.prepared(config, with_sensor=verb == "train")
+        else:
+            H = build.hamiltonian(config, config.length_for(verb), with_sensor=verb == "train")
+            chosen = build.solver(config, H)
         theta = build.theta(config, H, shortened=verb == "verify")
         section = getattr(config, verb)
         objective, text = (getattr(section, key, None) for key in ("objective", "observable"))
         loss = None if objective is None else build.loss(objective, H, verb)
         observable = None if text is None else build.observable(text, H, verb)
-        chosen = build.solver(config, H)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     from qep_tn.runs.folder import RunFolder, versions
@@ -66,7 +74,8 @@ def opened(
     warnings = logging.getLogger("py.warnings")
     warnings.addHandler(folder.log)
     auto = " (auto)" if config.solver.name == "auto" else ""
-    logger.info("%s of %r by %s", verb, H, "every solver" if auto and verb == "verify" else f"{chosen!r}{auto}")
+    by = "every solver" if auto and verb == "verify" else f"{chosen!r}{'' if on_device else auto}"
+    logger.info("%s of %r by %s", verb, H, by)
     try:
         with insistent_ctrl_c(), threadpool_limits(1):  # with one thread a run repeats to the last bit
             yield Run(config, H, theta, loss, observable, chosen, folder)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from qep_tn.commands.run import NotConvergedError, Run
 from qep_tn.configuration.data import outputs, samples, training_settings
+from qep_tn.devices.on_device import OnDevice
 from qep_tn.figures.run import plot_run
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.runs.folder import BEGUN_WITH, kept, load
@@ -27,13 +28,14 @@ def learn(run: Run, config: Path, work: Mapping[str, Any]) -> None:
         operators = outputs(run.config, run.H)
         data, test = samples(run.config, run.H, len(operators))
         theta = run.theta | _begun_with(run)
+        settings = training_settings(run.config)
     except ValueError as error:
         raise ValueError(f"{config}: {error}") from None
     result = train(
         run.H, theta, data, outputs=operators, test=test, solver=run.solver, run=run.folder,
-        **training_settings(run.config), **work,
+        **settings, **work,
     )  # fmt: skip
-    if test is not None and run.config.sensor is not None:
+    if test is not None and run.config.sensor is not None and not isinstance(run.solver, OnDevice):
         few = test[: min(len(test), _DISTURBED)]
         run.folder.keep("disturbance.nc", result.disturbance(few, **work))
     plot_run(run.folder.path)

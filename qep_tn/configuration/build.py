@@ -37,6 +37,8 @@ def hamiltonian(config: Config, L: int | None = None, with_sensor: bool = False)
 
 def _system(config: Config, L: int | None) -> Hamiltonian:
     section = config.model
+    if section is None:
+        raise ValueError("[model] name: missing; this verb takes no device, but the model of one")
     keywords = section.keywords if L is None else {**section.keywords, "L": L}
     function = model_function(section.name)
     if section.name in MODELS:
@@ -70,7 +72,8 @@ def theta(config: Config, H: Hamiltonian, shortened: bool = False) -> dict[str, 
                 raise ValueError(f"[parameters] {name}: has {len(listed)} values for {len(operators)} couplings")
             values[name] = np.array(listed[: len(operators)], float)
         elif isinstance(value, list):
-            remedy = "set [model] local = true" if "local" in config.model.keywords else "give one number"
+            keywords = {} if config.model is None else config.model.keywords
+            remedy = "set [model] local = true" if "local" in keywords else "give one number"
             raise ValueError(f"[parameters] {name}: has {len(value)} values but is one coupling; {remedy}")
         else:
             values[name] = float(value)

@@ -112,8 +112,8 @@ def _simplex(config: Config, H: Hamiltonian, count: int) -> Simplex:
 
 
 def _phase_labels(config: Config, H: Hamiltonian) -> PhaseLabels:
-    model, section = config.model.name, config.data
-    if model not in PHASES:
+    model, section = None if config.model is None else config.model.name, config.data
+    if model is None or model not in PHASES:
         raise ValueError(f"[data] labels: no exact phases of {model} are known; give 'package.module:function'")
     known = PHASES[model]
     if not section.classes:
@@ -127,10 +127,12 @@ def _phase_labels(config: Config, H: Hamiltonian) -> PhaseLabels:
 
 
 def training_settings(config: Config) -> dict[str, Any]:
-    """The settings of [train], as `qep_tn.train` takes them."""
+    """The settings of [train], as `qep_tn.train` takes them. Raises ValueError for shots that are not the device's."""
     section = config.train
     elsewhere = {"outputs", "soft_bounds", "rate", "beta", "shots", "shot_noise", "begin_with", "spread"}
     settings = section.model_dump(exclude=elsewhere)
+    if config.device is not None and section.shots is not None:
+        raise ValueError("[train] shots: a device has its own; give [device] shots")
     trained = section.train
     if trained is None and config.sensor is not None:
         trained = ["sensor", "coupling"]

@@ -1,23 +1,26 @@
 """The configuration of a run, as typed and checked settings.
 
-One section a noun: [model], [parameters], [solver], [sensor], [data]; and one a verb: [gradient], [explore],
+One section a noun: [model], [parameters], [solver], [device], [sensor], [data]; and one a verb: [gradient], [explore],
 [sensitivity], [boundary], [train], [verify], [benchmark]. Every key has a default but `model.name`; unknown keys are
-errors. The seed of everything random is `solver.seed`. A field's description is what messages say about its values.
-Nothing here executes code from a file, except the functions that it names. `qep_tn.configuration.toml_file` reads and
-writes the file, `qep_tn.configuration.build` and `data` make Hamiltonians, losses, solvers and samples of it.
+errors. The seed of everything random is `solver.seed`, but for that of a simulated device, which has its own. A field's
+description is what messages say about its values. Nothing here executes code from a file, except the functions that it
+names, and the file of a device of one's own. `qep_tn.configuration.toml_file` reads and writes the file,
+`qep_tn.configuration.build`, `device` and `data` make Hamiltonians, losses, solvers, devices and samples of it.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
-from qep_tn.configuration.model import ModelSection
+from qep_tn.configuration.model import ModelSection, missing_model
 from qep_tn.configuration.section import Section
 from qep_tn.descent.update_rules import OPTIMIZERS, Optimizer
 from qep_tn.solvers.registry import SOLVERS
 
+Couplings = float | list[float]
+Noise = Literal["projective", "gaussian"]
 Scheme = Literal["symmetric", "one-sided", "linear-response"]
 ScanVariable = Literal["entropy", "fidelity_susceptibility", "observable"]
 
@@ -46,6 +49,30 @@ class SolverSection(Section):
     level: int | None = Field(default=None, ge=0, description="the number of a level, 0 for the ground state")
     temperature: float | None = Field(default=None, ge=0, description="a temperature in units of energy")
     seed: int = Field(default=0, ge=0, le=2**31, description="a whole number, 0 to 2147483648")
+
+
+class DeviceSection(Section):
+    """A device in the model's place: simulated, with what it hides, or one of one's own; see `qep_tn.SimulatedDevice`.
+
+    None is a default: 500 shots, or those that a device of one's own names.
+    """
+
+    disorder: float = Field(default=0.0, ge=0, description="a relative width, 0 or more, such as 0.1")
+    scale: dict[str, Couplings] = Field(default={}, description="a table of factors, such as { g_x = 1.05 }")
+    offset: dict[str, Couplings] = Field(default={}, description="a table of energies, such as { g_zz = 0.1 }")
+    extra: str | None = Field(default=None, description="an operator as in Python, such as '0.1 * Y(0) * Y(1)'")
+    shots: int | None = Field(default=None, ge=2, description="a number of shots, 2 or more")
+    noise: Noise = Field(default="projective", description="'projective' or 'gaussian'")
+    readout: list[list[float]] | list[list[list[float]]] | None = Field(
+        default=None,
+        description="probabilities [read][true], such as [[0.98, 0.03], [0.02, 0.97]], or one such a qubit",
+    )
+    drift: float | dict[str, Couplings] = Field(
+        default=0.0, description="an energy, 0 or more, or a table of them by parameter name"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31, description="a whole number, 0 to 2147483648")
+    file: str | None = Field(default=None, description="the name of a Python file, such as 'lab.py'")
+    name: str | None = Field(default=None, description="what a device is called in the file, such as 'Lab'")
 
 
 class AccuracySection(Section):
@@ -197,9 +224,7 @@ class TrainSection(Section):
     checked: float = Field(default=0.02, ge=0, le=1, description="a share of the samples, 0 to 1")
     rtol: float = Field(default=1e-2, gt=0, lt=1, description="a relative error between 0 and 1")
     shots: int | None = Field(default=None, ge=2, description="a number of shots, 2 or more")
-    shot_noise: Literal["projective", "gaussian"] = Field(
-        default="projective", description="'projective' or 'gaussian'"
-    )
+    shot_noise: Noise = Field(default="projective", description="'projective' or 'gaussian'")
     beta: PositiveFloat | Literal["auto"] | ScheduleTable = Field(default="auto", description=f"'auto', {_SCHEDULE}")
     scheme: Scheme = Field(default="symmetric", description="'symmetric', 'one-sided' or 'linear-response'")
 
@@ -243,11 +268,12 @@ class VerifySection(Section):
 
 
 class Config(Section):
-    """All sections of a file."""
+    """All sections of a file. model: None for a device of one's own, which names its sites and controls itself."""
 
-    model: ModelSection
-    parameters: dict[str, float | list[float]] = Field(default={})
+    model: ModelSection | None = None
+    parameters: dict[str, Couplings] = Field(default={})
     solver: SolverSection = SolverSection()
+    device: DeviceSection | None = None
     gradient: GradientSection = GradientSection()
     explore: ExploreSection = ExploreSection()
     sensitivity: SensitivitySection = SensitivitySection()
@@ -260,6 +286,12 @@ class Config(Section):
     versions: dict[str, str] = Field(default={}, description="a library's version, written by the program")
 
     PARAMETER: ClassVar[str] = "a finite number, or a list of them with one for each coupling"
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Config:
+        if self.model is None and (self.device is None or self.device.file is None):
+            raise missing_model()
+        return self
 
     def length_for(self, verb: str) -> int | None:
         """Number of sites that a verb works with, of the longest chain; None for that of the model.
@@ -283,14 +315,18 @@ class Config(Section):
         if self.verify.L is not None:
             self._require_length("[verify] L")
             return self.verify.L
-        return None if self.model.length is None else min(self.model.length, 10)
+        return None if self._length is None else min(self._length, 10)
 
     @property
     def shortened(self) -> tuple[str, ...]:
         """What verify takes in place of the model's length, as a sentence; nothing if it takes that."""
-        taken, length = self.verified_length, self.model.length
+        taken, length = self.verified_length, self._length
         return () if taken == length else (f"compared is the model with L = {taken}, not {length}; [verify] L sets it",)
 
+    @property
+    def _length(self) -> int | None:
+        return None if self.model is None else self.model.length
+
     def _require_length(self, place: str) -> None:
-        if self.model.length is None:
+        if self.model is not None and self.model.length is None:
             raise ValueError(f"{place}: the model {self.model.name} has no L; leave {place.split()[1]} out")

@@ -82,6 +82,11 @@ class ModelSection(Section):
         return length if isinstance(length, int) and not isinstance(length, bool) else None
 
 
+def missing_model() -> PydanticCustomError:
+    """What is wrong with a configuration without [model]."""
+    return _wrong("name", f"missing; give {ModelSection.model_fields['name'].description}")
+
+
 def model_function(name: str) -> Callable[..., Any]:
     """The function of a model, one of `MODELS` or of any package. Raises ValueError if there is none."""
     if name in MODELS:

@@ -17,12 +17,17 @@ from qep_tn.hamiltonians.sites import Sites
 class Device(Protocol):
     """A quantum simulator, whose Hamiltonian is never seen. Any object with these members is one.
 
-    sites, parameters: as of a `Hamiltonian`: the controls by name, and the operators that they multiply as far as is
-        known. They give names and sizes to what is controlled; that they are right is not assumed.
+    sites, parameters: attributes, as of a `Hamiltonian`: the controls by name, and the operators that they multiply as
+        far as is known. They give names and sizes to what is controlled; that they are right is not assumed.
     """
 
-    sites: Sites
-    parameters: Mapping[str, Operator | Sequence[Operator]]
+    @property
+    def sites(self) -> Sites:
+        """As of a `Hamiltonian`, such as `qt.qubits(6)`."""
+
+    @property
+    def parameters(self) -> Mapping[str, Operator | Sequence[Operator]]:
+        """The controls by name, each with its operator, or a sequence of one for each coupling."""
 
     def measure(
         self, theta: Theta, nudge: Operator, observables: Sequence[Operator], shots: int

@@ -30,6 +30,9 @@ class OnDevice(Solver):
     def __init__(self, device: Device, shots: int) -> None:
         self.device, self.shots = device, shots
 
+    def __repr__(self) -> str:
+        return f"{type(self.device).__name__}, {self.shots} shots"
+
     def ground_state(self, H: Hamiltonian, theta: Theta, start: GroundState | None = None) -> GroundState:
         """With the expectation values of all couplings of H. The device begins from nothing, whatever the start."""
         return self.observed(H, theta, H.couplings).state
@@ -100,7 +103,10 @@ def _of_controls(sites: Any, parameters: tuple[tuple[str, Operator | tuple[Opera
 def one_process(processes: int | None, executor: object) -> int:
     """How many processes ask a device. Raises ValueError for more than one: there is one device."""
     if executor is not None or processes not in (None, 1):
-        raise ValueError("a device is asked by one process, for there is one of it; leave processes and executor out")
+        raise ValueError(
+            "a device is asked by one process, for there is one of it; leave processes and executor (--workers, "
+            "--scheduler) out"
+        )
     return 1
 
 

@@ -60,6 +60,8 @@ class SimulatedDevice:
         self.shots, self.seed, self.measured = int(noise.count), seed, 0
         self._noise.read(np.zeros((1, len(H.sites)), np.uint8), H.sites, np.random.default_rng(0))  # whether it fits
         walk = drift if isinstance(drift, Mapping) else dict.fromkeys(H.parameters, drift)
+        if unknown := next((name for name in walk if name not in H.parameters), None):
+            raise ValueError(f"drift has {unknown!r}, but the parameters are {', '.join(H.parameters)}")
         self._walk = Hidden(offset=walk).offsets(H)
         if (self._walk < 0).any():
             raise ValueError("SimulatedDevice: drift is a standard deviation; it must not be negative")

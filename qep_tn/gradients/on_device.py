@@ -3,7 +3,8 @@
 The free phase gives the loss and its error signal, nudged phases at +beta and -beta the couplings' expectation values,
 whose difference quotient is the gradient. Its bias cannot be computed, for the Hamiltonian is not known; so the nudge
 is measured at two strengths. With g(beta) = g + c beta^p, p = 2 if symmetric and 1 if one-sided, the bias at beta is
-(g(2 beta) - g(beta)) / (2^p - 1), and the shot noise of that is 0.4 of the gradient's own (1.1 of it if one-sided).
+(g(2 beta) - g(beta)) / (2^p - 1), and the shot noise of that is 0.4 of the gradient's own (0.9 of it if one-sided,
+where both strengths share the free phase).
 The nudge begins at the energy scale of the controls, where noise is least, and is halved until the bias is less than
 the noise over the root of p: there their squares add up to least, as in `qep_tn.gradients.measured`.
 """
@@ -26,24 +27,30 @@ from qep_tn.gradients.trust import Certificate, Trust
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.measurement.estimates import Estimate
 from qep_tn.measurement.shots import Shots
+from qep_tn.solvers.protocol import Observed
 from qep_tn.states.ground_state import GroundState
 
 _STRONGEST = 1.0  # of a nudge, relative to the energy scale of the controls: a stronger one measures another device
 _HALVINGS = 8  # of the nudge: at 1/256 of the energy scale, shots in thousands tell no difference
 # What two strong nudges may understate the bias by: a response that saturates as that of two levels, 1 / sqrt(1 + x^2)
-# at x gaps, is at one gap farther off by this than its difference to that at two says, over 2^p - 1
-_SATURATED = 3.4
+# at x gaps, is at one gap farther off by this than its difference to that at two says, over 2^p - 1; by p
+_SATURATED = {1: 1.13, 2: 3.4}
 _NEGLIGIBLE = 1e-6  # of a gradient's natural size: what a relative error is at least relative to
 _SMALL_BIAS = 1e-3  # of the gradient: a device that is more precise than that need not be nudged more weakly
 
 
 @dataclass(frozen=True)
 class _Nudged:
-    """A gradient from one strength of the nudge. strength: an energy. variances: of shot noise, over the couplings."""
+    """A gradient from one strength of the nudge.
+
+    strength: an energy. variances: of shot noise, over the couplings. of_base: standard errors of what the free phase
+        brings to it, which is the same for all strengths; none if symmetric.
+    """
 
     strength: float
     gradient: NDArray
     variances: NDArray
+    of_base: NDArray
     states: tuple[GroundState, ...]
 
 
@@ -81,7 +88,7 @@ def measured_on_device(
             balanced = False
             while not balanced and len(levels) <= _HALVINGS:
                 levels.append(_nudged(solver, nudge, scheme, levels[-1].strength / 2, base))
-                doubt = _SATURATED if len(levels) == 2 else 1.0
+                doubt = _SATURATED[order] if len(levels) == 2 else 1.0
                 bias, balanced = _bias(levels[-2], levels[-1], order, doubt)
         slope, variances = levels[-1].gradient, levels[-1].variances
         share = float((spread**2).sum() / (nudge.signal**2).sum())
@@ -124,7 +131,7 @@ def measured_on_device(
     )  # fmt: skip
 
 
-def _nudged(solver: OnDevice, nudge: Nudge, scheme: str, strength: float, base: tuple | None) -> _Nudged:
+def _nudged(solver: OnDevice, nudge: Nudge, scheme: str, strength: float, base: Observed | None) -> _Nudged:
     """base: the free phase's couplings, for a one-sided nudge."""
     H, beta = nudge.free, strength / nudge.strength
     phases = [
@@ -132,9 +139,10 @@ def _nudged(solver: OnDevice, nudge: Nudge, scheme: str, strength: float, base: 
         for sign in signs(scheme)
     ]
     last = phases[-1] if base is None else base
-    slope = difference_quotient([phase.values for phase in phases], last[1], beta)
-    variances = (phases[0].errors ** 2 + last[2] ** 2) / (len(phases) * beta) ** 2
-    return _Nudged(strength, slope, variances, tuple(phase.state for phase in phases))
+    slope = difference_quotient([phase.values for phase in phases], last.values, beta)
+    variances = (phases[0].errors ** 2 + last.errors**2) / (len(phases) * beta) ** 2
+    of_base = np.zeros(len(slope)) if base is None else base.errors / beta
+    return _Nudged(strength, slope, variances, of_base, tuple(phase.state for phase in phases))
 
 
 def _bias(stronger: _Nudged, weaker: _Nudged, order: int, doubt: float) -> tuple[NDArray, bool]:
@@ -145,7 +153,7 @@ def _bias(stronger: _Nudged, weaker: _Nudged, order: int, doubt: float) -> tuple
     """
     times = (2**order - 1) / doubt
     difference = (stronger.gradient - weaker.gradient) / times
-    by_shots = (stronger.variances + weaker.variances) / times**2
+    by_shots = (stronger.variances + weaker.variances - 2 * stronger.of_base * weaker.of_base) / times**2
     squared = max(float((difference**2).sum() - by_shots.sum()), 0.0)
     enough = float(weaker.variances.sum()) / order + (_SMALL_BIAS * float(np.linalg.norm(weaker.gradient))) ** 2
     return np.sqrt(np.maximum(difference**2 - by_shots, 0.0)), squared <= enough

@@ -28,14 +28,16 @@ def gradient_table(H: Hamiltonian, g: Gradient, seconds: float) -> str:
     lines += [f"{H.labels[k]:{width}}  {values[k]:15.8g}  {errors[k]:8.1e}" for k in order]
     if len(values) > TABLE_ROWS:
         lines.append(f"... and {len(values) - TABLE_ROWS} smaller ones, all in history.nc")
+    by_device = g.shots is not None and g.shots.circuits is None  # which shows no states
     lines += [
         f"value           {g.value:.10g} +- {g.value_error:.1e}",
         f"relative error  {g.relative_error:.1e}",
-        f"overlap         {g.overlap:.6f}",
+        f"nudge           {g.beta:.3g}" if by_device else f"overlap         {g.overlap:.6f}",
         f"trustworthy     {'yes' if g.trustworthy else 'no'}: {g.message}",
-        f"bond dimension  {max(g.free.bond_dimensions, default=0) or 'none, the solver is exact'}",
-        f"time            {seconds:.1f} s, {g.ground_states} ground states",
     ]
+    if not by_device:
+        lines.append(f"bond dimension  {max(g.free.bond_dimensions, default=0) or 'none, the solver is exact'}")
+    lines.append(f"time            {seconds:.1f} s, {g.ground_states} ground states")
     if g.free.sector is not None:
         lines.insert(-1, f"sector          {', '.join(f'{name} = {value:g}' for name, value in g.free.sector.items())}")
     return "\n".join(lines)
@@ -52,15 +54,20 @@ def gradient_summary(g: Gradient, solver: Solver, seconds: float) -> dict[str, A
         "trustworthy": g.trustworthy,
         "converged": g.converged,
         "message": g.message,
-        "overlap": g.overlap,
+        "overlap": _known(g.overlap),
         "beta": g.beta,
-        "energy": g.free.energy,
+        "energy": _known(g.free.energy),
         "sector": None if g.free.sector is None else dict(g.free.sector),
-        "energy_variance": g.free.energy_variance,
+        "energy_variance": _known(g.free.energy_variance),
         "max_bond": max(g.free.bond_dimensions, default=0),
         "ground_states": g.ground_states,
         "seconds": seconds,
     }
+
+
+def _known(value: float) -> float | None:
+    """A figure, or None where nobody knows it, as of a device, which JSON has no number for."""
+    return None if math.isnan(value) else value
 
 
 def boundary_table(history: xr.Dataset) -> str:

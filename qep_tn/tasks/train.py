@@ -24,7 +24,7 @@ from tqdm import tqdm
 from qep_tn.descent.feasible_set import Bounds, Region
 from qep_tn.descent.update_rules import UPDATES, Optimizer
 from qep_tn.devices.device import Device
-from qep_tn.devices.on_device import on_device, one_process
+from qep_tn.devices.on_device import OnDevice, on_device, one_process
 from qep_tn.gradients.checks import Scheme, check_settings
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
@@ -159,7 +159,7 @@ def train(
     if not (isinstance(samples, Samples) or callable(samples)):
         raise ValueError(f"samples is a {type(samples).__name__}; give qt.Samples, or a function that draws them")
     like = samples if isinstance(samples, Samples) else drawn(samples, np.random.default_rng([seed, 0, 0]), batch)
-    if not isinstance(H, Hamiltonian):
+    if isinstance(solver, OnDevice) or not isinstance(H, Hamiltonian):
         (H, solver), shots, kept = on_device(H, solver, shots), None, 0
         processes = one_process(processes, executor)
         if loss == "cross-entropy":

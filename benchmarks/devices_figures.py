@@ -1,0 +1,117 @@
+"""The figures of `python -m benchmarks.devices`, from the rows of its parts; each is also drawn again by itself:
+`python -m benchmarks.devices_figures`.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
+
+from benchmarks.machine import results_of
+from qep_tn.figures.style import BLUE, GREY, STYLE, VERMILION, new_figure, symbol
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def training(rows):
+    """True loss of every device, through it and by transfer; medians thick."""
+    figure, (ax,) = new_figure(2.4, 1)
+    for name, color, label in (
+        ("transferred", VERMILION, "wrong model, transferred"),
+        ("through_device", BLUE, "through the device"),
+    ):
+        losses = np.array([row[name] for row in rows])
+        steps = 10 * np.arange(losses.shape[1])
+        ax.semilogy(steps, losses.T, color=color, alpha=0.3, lw=0.6)
+        ax.semilogy(steps, np.median(losses, axis=0), color=color, lw=1.4, label=label)
+    ax.set(xlabel="step", ylabel="true loss of the device", xlim=(0, steps[-1]))
+    ax.legend(loc="upper right")
+    return figure
+
+
+def learning(rows):
+    """Above the distance from the hidden offsets against shots, below the coverage of bars; means over devices."""
+    figure, (ax, below) = new_figure(3.4, 2)
+    shots = np.array(sorted({row["shots"] for row in rows}))
+
+    def of(name):
+        return np.array([[row[name] for row in rows if row["shots"] == count] for count in shots])
+
+    distance, cover = of("distance"), of("within_bars")
+    ax.loglog(np.repeat(shots, distance.shape[1]), distance.ravel(), ".", color=GREY, ms=3, label="a device")
+    ax.loglog(shots, distance.mean(axis=1), "o", color=BLUE, ms=4, label="mean")
+    ax.loglog(
+        shots, of("standard_error").mean(axis=1), "_", color=VERMILION, ms=12, mew=1.2, label="standard error, claimed"
+    )
+    guide = np.exp(np.mean(np.log(distance))) * (shots / np.exp(np.mean(np.log(shots)))) ** -0.5
+    ax.loglog(shots, guide, color="black", lw=0.6, label=r"slope $-1/2$")
+    ax.set(ylabel="distance of offsets")
+    ax.yaxis.set_major_locator(FixedLocator([0.02, 0.05, 0.1, 0.2]))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.legend(loc="lower left")
+    below.axhspan(0.92, 0.98, color=GREY, alpha=0.2, lw=0)
+    below.axhline(0.95, color="black", lw=0.6)
+    below.plot(np.repeat(shots, cover.shape[1]), cover.ravel(), ".", color=GREY, ms=3)
+    below.errorbar(
+        shots,
+        cover.mean(axis=1),
+        cover.std(axis=1, ddof=1) / np.sqrt(cover.shape[1]),
+        fmt="o",
+        color=BLUE,
+        ms=4,
+        capsize=2,
+    )
+    below.set(xlabel="shots of every circuit", ylabel="within 95 % bars", ylim=(0.84, 1.0))
+    below.yaxis.set_major_formatter(PercentFormatter(1, 0))
+    return figure
+
+
+def boundary(rows, seed=0):
+    """Above one device's boundary in the plane, below how far all points are from the true ridge, in their bars."""
+    figure, (ax, below) = plt.subplots(2, 1, figsize=(3.4, 4.4), layout="constrained", height_ratios=(1.5, 1))
+    names = "g_x", "g_zz"
+
+    def in_plane(row, place):
+        at = {row["across"]: row[place], names[row["across"] == "g_x"]: row["fixed"]}
+        return [at[name] for name in names]
+
+    own = sorted((row for row in rows if row["seed"] == seed), key=lambda row: in_plane(row, "true")[1])
+    for place, style, color, label in (
+        ("true", "-", "black", "hidden Hamiltonian"),
+        ("wrong_model", "--", VERMILION, "wrong model"),
+    ):
+        ax.plot(*np.transpose([in_plane(row, place) for row in own]), style, color=color, label=label)
+    for row in own:
+        bar = {"xerr" if row["across"] == "g_x" else "yerr": row["error"]}
+        ax.errorbar(*in_plane(row, "place"), **bar, fmt="o", ms=3, color=BLUE, capsize=2, lw=0.8)
+    ax.errorbar([], [], xerr=[], fmt="o", ms=3, color=BLUE, capsize=2, lw=0.8, label="traced through the device")
+    ax.set(xlabel=symbol("g_x"), ylabel=symbol("g_zz"))
+    ax.legend(loc="upper left")
+    for place, color, label in (("wrong_model", VERMILION, "wrong model"), ("place", BLUE, "traced")):
+        off = [(row[place] - row["true"]) / row["error"] for row in rows]
+        below.hist(np.clip(off, -5, 5), np.linspace(-5, 5, 41), color=color, alpha=0.6, label=label)
+    for limit in (-1, 1):
+        below.axvline(limit, color="black", lw=0.6, ls=":")
+    below.set(xlabel="distance from the true ridge, in bars of the trace", ylabel="points")
+    below.legend()
+    return figure
+
+
+def draw(part, rows):
+    """Write benchmarks/results/devices_PART.png."""
+    with plt.rc_context(STYLE):
+        {"training": training, "learning": learning, "boundary": boundary}[part](rows).savefig(
+            RESULTS / f"devices_{part}.png", dpi=200
+        )
+
+
+def main():
+    for part in ("training", "learning", "boundary"):
+        if rows := results_of(f"devices_{part}").get("rows"):
+            draw(part, rows)
+
+
+if __name__ == "__main__":
+    main()
