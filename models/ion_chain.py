@@ -37,7 +37,8 @@ def ion_chain(
     check_length("ion_chain", L, 2, periodic=False)
     i, j = np.triu_indices(L, 1)
     strengths = _power_law(j - i, alpha) if couplings is None else _checked(couplings, L)[i, j]
-    pair = {"ising": _ising, "xy": _xy}.get(interaction)
+    pairings = {"ising": _ising, "xy": _xy}
+    pair = pairings.get(interaction) if isinstance(interaction, str) else None
     if pair is None:
         raise ValueError(f'ion_chain: interaction is {interaction!r}; it is "ising" or "xy"')
     pairs = [k * pair(m, n) for k, m, n in zip(strengths.tolist(), i.tolist(), j.tolist(), strict=True)]
@@ -88,13 +89,13 @@ def _xy(i: int, j: int) -> Operator:
 
 
 def _power_law(distances: NDArray, alpha: float) -> NDArray:
-    if not 0 <= alpha < np.inf:
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number) or not 0 <= alpha < np.inf:
         raise ValueError(f"ion_chain: alpha is {alpha!r}; it must be a number, 0 or more")
     return distances.astype(float) ** -alpha
 
 
 def _checked(couplings: Any, L: int) -> NDArray:
     matrix = np.asarray(couplings, float)
-    if matrix.shape != (L, L) or not np.isfinite(matrix).all() or np.abs(matrix - matrix.T).max() > 1e-12 * L:
+    if matrix.shape != (L, L) or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, 1e-10, 0):
         raise ValueError(f"ion_chain: couplings must be a symmetric matrix of finite numbers, {L} x {L}")
     return matrix

@@ -48,6 +48,8 @@ def rydberg_array(
     if not (distances > 1e-9 * distances.max()).all():
         k = int(np.argmin(distances))
         raise ValueError(f"rydberg_array: atoms {i[k]} and {j[k]} stand at one place; give each a position of its own")
+    if not 1e-50 < distances.min() < 1e50:
+        raise ValueError(f"rydberg_array: atoms stand {distances.min():.1e} apart; choose another unit of length")
     near = distances <= (math.inf if cutoff is None else cutoff * (1 + 1e-12))
     if not near.any():
         raise ValueError(f"rydberg_array: cutoff = {cutoff} is below the least distance, {distances.min():.4g}")
@@ -69,15 +71,19 @@ def blockade_radius(C6: float, Omega: float, Delta: float = 0.0) -> float:
     """R_b = (C6 / sqrt(Omega^2 + Delta^2))^(1/6), in the unit of length in C6.
 
     Without Delta the convention of Bernien et al. (2017), C6/R_b^6 = Omega, which is this package's; with it that of
-    QuEra's machine and its software, Bloqade (Wurtz et al., arXiv:2306.11727).
+    QuEra's machine and its software, Bloqade (Wurtz et al., arXiv:2306.11727). Raises ValueError unless C6 is positive,
+    and Omega or Delta not zero.
     """
+    if not (C6 > 0 and 0 < math.hypot(Omega, Delta) < math.inf):
+        raise ValueError(f"blockade_radius: C6 = {C6}, Omega = {Omega}, Delta = {Delta}: there is none without a drive")
     return float((C6 / math.hypot(Omega, Delta)) ** (1 / 6))
 
 
 def density_wave(L: int, period: int) -> Operator:
     """Z_p order: sum_j cos(2 pi j / period) n_j / L, which is 1/period where every period-th atom from 0 is excited.
 
-    Its expectation value is zero where no site is special. Ends are: on open chains of 1 + a multiple of `period`
+    Its expectation value is zero where no site is special and `period` divides L, and of order 1/L of the density
+    where it does not. Ends are special: on open chains of 1 + a multiple of `period`
     atoms both want to be excited, and pin the order; else take `structure_factor`.
     """
     _check_period(L, period)
@@ -103,7 +109,7 @@ def _places(L: int | None, spacing: float, positions: Any, disorder: float, seed
             raise ValueError(f"rydberg_array(L={L!r}): needs a whole number of atoms, 2 or more")
         if not 0 < spacing < math.inf:
             raise ValueError(f"rydberg_array: spacing is {spacing!r}; it must be positive and finite")
-        places = spacing * np.arange(L)[:, None]
+        places = float(spacing) * np.arange(L)[:, None]
     else:
         places = np.asarray(positions, float)
         places = places[:, None] if places.ndim == 1 else places

@@ -191,11 +191,12 @@ def verify(
 ) -> None:
     """Every solver beside exact diagonalization on a short chain of the model, or the one that is named."""
     with opened("verify", config, overrides, solver, out, resume) as run:
+        from qep_tn.solvers.registry import refuse_other_states
         from qep_tn.tasks import verify as task
         from qep_tn.tasks.report import verification_summary
 
         settings = run.config.solver
-        task.refuse_other_states(settings)
+        refuse_other_states(settings, "verify compares")
         begin(run, "verify", loss=run.loss, auto=settings.name == "auto")
         solvers = None if settings.name == "auto" else (run.solver,)
         verification = task.verify(

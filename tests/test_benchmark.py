@@ -196,6 +196,11 @@ def test_benchmark_cut_short_goes_on_and_takes_longer_chains(tmp_path, monkeypat
         ({"repeat": 0}, "repeat is 0"),
         ({"limit": 0.0}, "limit is 0.0"),
         ({"rtol": 2.0}, "rtol = 2.0"),
+        ({"solvers": (qt.ExactDiagonalization(sector={"Sz": 0}),)}, "ground states of the whole space; .* sector out"),
+        (
+            {"solvers": (qt.FullDiagonalization(temperature=0.4),)},
+            "ground states of the whole space; .* temperature out",
+        ),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):

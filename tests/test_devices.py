@@ -170,6 +170,14 @@ class Lab:
         return self.inside.measure(theta, nudge, observables, shots)
 
 
+def labelled(**members):
+    """A lab that says something else of itself."""
+    lab = Lab()
+    for name, value in members.items():
+        setattr(lab, name, value)
+    return lab
+
+
 def test_any_object_with_three_members_is_a_device():
     lab = Lab()
     assert isinstance(lab, qt.Device)
@@ -196,6 +204,10 @@ def test_any_object_with_three_members_is_a_device():
         (lambda: simulated(hidden=qt.Hidden(offset={"h": 1.0})), "the parameters are g_x, g_zz"),
         (lambda: simulated(hidden=3), "give qt.Hidden"),
         (lambda: simulated(drift=-1.0), "must not be negative"),
+        (lambda: simulated(seed=None), "seed is None; it must be a whole number"),
+        (lambda: qt.gradient(Lab, THETA, LOSS, shots=300), "H is the class Lab; give"),
+        (lambda: qt.gradient(labelled(parameters=[X(0)]), THETA, LOSS, shots=300), "a dictionary of operators by name"),
+        (lambda: qt.gradient(labelled(sites=4), THETA, LOSS, shots=300), "sites must be as those of a Hamiltonian"),
         (lambda: simulated(readout=[[1.0, 0.1], [0.1, 0.9]]), "add up to 1"),
     ],
 )  # fmt: skip
@@ -206,7 +218,14 @@ def test_what_a_device_cannot_do_is_refused_in_one_line(call, message):
 
 
 @pytest.mark.parametrize(
-    "answer", [(np.zeros(3), np.zeros(2)), (np.zeros(2), np.array([0.1, -0.1])), 5, (np.full(2, np.nan), np.ones(2))]
+    "answer",
+    [
+        (np.zeros(3), np.zeros(2)),
+        (np.zeros(2), np.array([0.1, -0.1])),
+        5,
+        (np.full(2, np.nan), np.ones(2)),
+        (np.full(2, 1j), np.ones(2)),
+    ],
 )
 def test_answers_that_are_none_are_refused(answer):
     lab = Lab()

@@ -81,6 +81,17 @@ def test_the_limit_of_no_temperature_is_the_ground_state(rng):
     np.testing.assert_allclose(H.flatten(single.gradient), H.flatten(ground.gradient), atol=1e-9)
 
 
+@pytest.mark.parametrize("temperature", [1e-4, 1e-10, 1e-100])
+def test_cold_gibbs_states_lose_no_digits(temperature, rng):
+    H, theta = random_three_body(5, rng)
+    cold, ground = (
+        qt.gradient(H, theta, LOSS, solver=s)
+        for s in (qt.FullDiagonalization(temperature=temperature), qt.FullDiagonalization())
+    )
+    assert np.abs(H.flatten(ground.gradient)).max() > 1e-3
+    np.testing.assert_allclose(H.flatten(cold.gradient), H.flatten(ground.gradient), atol=1e-13)
+
+
 def test_a_degenerate_spectrum_has_thermal_gradients(rng):
     H = qt.models.xxz(5, local=True)  # without a field every level is a multiplet
     theta = {"J_xy": np.full(4, 1.0), "J_z": np.full(4, 1.0), "h": np.zeros(5)}

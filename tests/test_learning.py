@@ -127,6 +127,47 @@ def test_bars_follow_a_covariance_of_the_data():
     np.testing.assert_allclose(np.concatenate([together.error[name] for name in THETA])[moving], bars, rtol=1e-4)
 
 
+def noisy(rng, size, errors=None, count=40):
+    """Fits of two couplings to three values of two qubits with noise of a size: distances, bars."""
+    two = qt.Hamiltonian(qt.qubits(2), {"g": [-X(0), -X(1)]}, fixed=-Z(0) * Z(1) - 0.5 * Z(0))
+    true, operators = {"g": np.array([0.9, 0.7])}, [X(0), X(1), Z(1)]
+    values, found = EXACT.ground_state(two, true).expectation(operators), []
+    for _ in range(count):
+        data = qt.Measurements(operators, values + size * rng.normal(size=3), errors)
+        learned = qt.learn_hamiltonian(two, true, data, solver=EXACT)
+        found.append((learned.theta["g"] - true["g"], learned.error["g"]))
+    return [np.array(part) for part in zip(*found, strict=True)]
+
+
+def test_bars_of_few_data_whose_errors_nobody_knows_are_students(rng):
+    """One degree of freedom: 12.7 estimated standard errors hold 95 %, 1.96 would hold 70 %."""
+    distances, bars = noisy(rng, 1e-4)
+    inside = (np.abs(distances) <= bars).mean()
+    assert inside >= 0.85  # of 40 fits; 0.95 expected, and 0.70 has a chance of one in ten
+
+
+def test_an_improbable_chi_square_is_said():
+    """A field that the model does not have; and correlated errors, that scatter chi-square more, are no such case."""
+    wrong = H.with_parameter("z", [Z(j) for j in range(L)])
+    values = EXACT.ground_state(wrong, {**TRUE, "z": np.full(L, 0.3)}).expectation(OPERATORS)
+    data = qt.Measurements(OPERATORS, values, np.full(len(OPERATORS), 1e-3))
+    assert "the model is wrong, or errors are larger" in qt.learn_hamiltonian(H, TRUE, data, known="g_zz[0]").message
+    right = exact_data(TRUE)
+    together = 1e-3 * 0.95**0.5  # all values off by two standard errors of what they share
+    covariance = 1e-6 * (0.05 * np.eye(len(OPERATORS)) + 0.95)
+    shifted = right.values + 2 * together
+    assert np.sum((shifted - right.values) ** 2) / 1e-6 > 3 * len(OPERATORS)
+    fit = qt.learn_hamiltonian(H, TRUE, qt.Measurements(OPERATORS, shifted, covariance), known="g_zz[0]")
+    assert "wrong" not in fit.message
+
+
+def test_a_temperature_sets_the_scale_of_energy():
+    hot = qt.FullDiagonalization(temperature=0.6)
+    values = hot.ground_state(H, TRUE).expectation(OPERATORS)
+    learned = qt.learn_hamiltonian(H, THETA, qt.Measurements(OPERATORS, values), solver=hot)
+    assert off(learned.theta, TRUE) < 1e-6
+
+
 def test_batches_give_the_covariance_of_one_circuits_outcomes():
     """<X0>, <X1> and <X0 + X1> come from the same shots."""
     device = qt.SimulatedDevice(H, OFFSETS, solver=EXACT, shots=40_000)
@@ -143,6 +184,16 @@ def test_batches_give_the_covariance_of_one_circuits_outcomes():
         (lambda: qt.Measurements([X(0)], [0.5, 0.5]), "a finite one each"),
         (lambda: qt.Measurements([X(0)], [0.5], [0.0]), "positive standard error"),
         (lambda: qt.learn_hamiltonian(H, THETA, []), "at least one"),
+        (lambda: qt.Measurements(["X(0)"], [0.5]), "'X\\(0\\)' is no operator"),
+        (lambda: qt.Measurements([X(0), X(0)], [0.5, 0.5]), "an operator is there twice"),
+        (lambda: qt.Measurements([X(0)], [0.5j]), "expectation values are real"),
+        (lambda: qt.Measurements([X(0), X(1)], [0.5, 0.5], [[1.0, 0.9], [0.0, 1.0]]), "no covariance"),
+        (lambda: qt.Measurements([X(0), X(1)], [0.5, 0.5], [[1.0, 2.0], [2.0, 1.0]]), "no covariance"),
+        (lambda: qt.learn_hamiltonian(H, THETA, exact_data(TRUE), steps=3.5), "steps = 3.5: a whole number"),
+        (
+            lambda: qt.learn_hamiltonian(H, THETA, [exact_data(TRUE), exact_data(TRUE, errors=None)]),
+            "give errors to all measurements, or to none",
+        ),
         (lambda: qt.learn_hamiltonian(H, THETA, exact_data(TRUE), known="g_y"), "known has 'g_y'"),
         (lambda: qt.learn_hamiltonian(H, THETA, exact_data(TRUE), known=["g_x", "g_zz"]), "known has all couplings"),
         (lambda: qt.learn_hamiltonian(H, THETA, qt.Measurements([X(9)], [0.5]), known="norm"), "a measured operator"),

@@ -505,6 +505,12 @@ def test_strong_rungs_are_singlets():
         ("heisenberg_ladder", {"rungs": 2, "periodic": True}, "3 or more if closed to a ring"),
         ("j1_j2_chain", {"L": 2}, "3 or more"),
         ("density_wave", {"L": 9, "period": 1}, "period = 1"),
+        ("ion_chain", {"L": 4, "alpha": "steep"}, "alpha is 'steep'; it must be a number"),
+        ("ion_chain", {"L": 4, "interaction": ["ising"]}, "interaction is"),
+        ("ion_chain", {"L": 3, "couplings": 1e-13 * np.triu(np.ones((3, 3)))}, "symmetric matrix of finite numbers"),
+        ("rydberg_array", {"L": 2, "spacing": 1e-60}, "atoms stand 1.0e-60 apart; choose another unit"),
+        ("blockade_radius", {"C6": -5.0, "Omega": 1.0}, "C6 = -5.0"),
+        ("blockade_radius", {"C6": 5.0, "Omega": 0.0}, "there is none without a drive"),
     ],
 )
 def test_impossible_models_are_refused_in_one_line(model, arguments, says):

@@ -341,6 +341,22 @@ def test_names_that_count_nothing_and_long_strings_are_no_charges():
     assert conserved(H.sites, H.products, H.coefficients({"parity": 1.0, "z": 1.0})) == ()
 
 
+def test_a_sector_with_one_state_has_no_response():
+    H, theta = chain()
+    solver = qt.ExactDiagonalization(sector={"Sz": L / 2})
+    for scheme in ("symmetric", "linear-response"):
+        g = qt.gradient(H, theta, qt.Expectation(Z(3) * Z(4)), solver=solver, scheme=scheme)
+        assert g.trustworthy, g.message
+        assert not H.flatten(g.gradient).any()
+
+
+@pytest.mark.parametrize("sector", ["Sz", {"Sz": [0]}, {"Sz": "0"}])
+def test_a_sector_that_is_no_table_of_numbers_is_refused(sector):
+    H, theta = chain()
+    with pytest.raises(ValueError, match="give a number for each charge"):
+        qt.ExactDiagonalization(sector=sector).ground_state(H, theta)
+
+
 def test_a_loss_that_leaves_the_sector_is_named():
     H, theta = chain(L=8)
     with pytest.raises(ValueError, match="the loss has an operator that leaves it"):

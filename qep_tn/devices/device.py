@@ -60,7 +60,7 @@ def ask(
     answer = device.measure(theta, nudge, tuple(observables), shots)
     name = type(device).__name__
     try:
-        values, errors = (np.array(part, float) for part in answer)
+        values, errors = (_real(part) for part in answer)
     except (TypeError, ValueError):
         raise ValueError(f"{name}.measure returns {answer!r}; it must be (values, errors), arrays of numbers") from None
     for what, part in (("values", values), ("errors", errors)):
@@ -73,3 +73,11 @@ def ask(
     if (errors < 0).any():
         raise ValueError(f"{name}.measure returns negative errors; they are standard errors")
     return values, errors
+
+
+def _real(part: Any) -> NDArray:
+    """Numbers as an array. Raises TypeError for complex ones."""
+    array = np.asarray(part)
+    if np.iscomplexobj(array):
+        raise TypeError
+    return np.array(array, float)

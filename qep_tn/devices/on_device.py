@@ -71,8 +71,9 @@ def on_device(H: Hamiltonian | Device, solver: Solver | None, shots: Any = None)
     """
     if isinstance(H, Hamiltonian):
         return H, solver
-    if not isinstance(H, Device):
-        raise ValueError(f"H is a {type(H).__name__}; give a Hamiltonian, or a device with sites, parameters, measure")
+    if isinstance(H, type) or not isinstance(H, Device):
+        what = f"the class {H.__name__}" if isinstance(H, type) else f"a {type(H).__name__}"
+        raise ValueError(f"H is {what}; give a Hamiltonian, or a device with sites, parameters, measure")
     name = type(H).__name__
     if isinstance(solver, OnDevice) and solver.device is H:
         return controls(H), solver
@@ -90,9 +91,17 @@ def on_device(H: Hamiltonian | Device, solver: Solver | None, shots: Any = None)
 
 def controls(device: Device) -> Hamiltonian:
     """A device's controls with the operators that they are believed to multiply: names and sizes of theta."""
-    return _of_controls(tuple(device.sites), tuple(
-        (name, value if isinstance(value, Operator) else tuple(value)) for name, value in device.parameters.items()
-    ))  # fmt: skip
+    try:
+        sites = tuple(device.sites)
+        parameters = tuple(
+            (name, value if isinstance(value, Operator) else tuple(value)) for name, value in device.parameters.items()
+        )
+    except (AttributeError, TypeError):
+        raise ValueError(
+            f"{type(device).__name__}: sites must be as those of a Hamiltonian, such as qt.qubits(6), and parameters a "
+            "dictionary of operators by name"
+        ) from None
+    return _of_controls(sites, parameters)
 
 
 @lru_cache(maxsize=8)

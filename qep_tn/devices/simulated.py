@@ -50,6 +50,8 @@ class SimulatedDevice:
     ) -> None:  # fmt: skip
         if not isinstance(H, Hamiltonian):
             raise ValueError(f"SimulatedDevice: H is a {type(H).__name__}; give the Hamiltonian that is believed")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"SimulatedDevice: seed is {seed!r}; it must be a whole number, 0 or more")
         self.H, self.hidden = H, as_hidden(hidden)
         self.hidden.check(H)
         self.sites, self.parameters = H.sites, H.parameters

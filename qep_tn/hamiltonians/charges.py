@@ -257,6 +257,8 @@ def full_names(sector: Mapping[str, float]) -> dict[str, float]:
 
     Raises ValueError if a value is none that its charge can have.
     """
+    if not isinstance(sector, Mapping) or not all(isinstance(v, int | float | np.number) for v in sector.values()):
+        raise ValueError(f'sector = {sector!r}: give a number for each charge, such as {{"N": 4}}')
     result = {_SHORT.get(name, name): float(value) for name, value in sector.items()}
     if len(result) < len(sector):
         raise ValueError(f"sector: {', '.join(sector)} name a charge twice; leave one out")

@@ -175,6 +175,8 @@ class ExactDiagonalization(Solver):
         action, applied = self._action(H, theta), state.applied(perturbation)
         if self.sector is not None:
             refuse_leaving(H.sites, tuple(perturbation.terms), np.array([*perturbation.terms.values()]), self.sector)
+        if action.dimension == 1:  # a sector with one state
+            return np.zeros(len(products)), 0.0
         right = np.vdot(psi, applied) * psi - applied
         dtype = np.result_type(complex if action.is_complex else float, psi, applied)
 

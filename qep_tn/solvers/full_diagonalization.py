@@ -48,7 +48,11 @@ class FullDiagonalization(Solver):
     def __post_init__(self) -> None:
         if isinstance(self.level, bool) or not isinstance(self.level, int | np.integer) or self.level < 0:
             raise ValueError(f"level = {self.level!r}: a whole number, 0 for the ground state")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+        if (
+            isinstance(self.temperature, bool)
+            or not isinstance(self.temperature, int | float | np.number)
+            or not (math.isfinite(self.temperature) and self.temperature >= 0)
+        ):
             raise ValueError(f"temperature = {self.temperature!r}: a number, 0 or positive")
         if self.level and self.temperature:
             raise ValueError(f"level = {self.level} at temperature {self.temperature}: choose a level or a temperature")

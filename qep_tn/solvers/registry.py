@@ -24,7 +24,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "quimb": QuimbDMRG,
 }
 
-WHICH_STATE = "sector", "level", "temperature"  # settings that say which state is meant
+_WHICH_STATE = "sector", "level", "temperature"  # settings that say which state is meant
 _SMALL = 12  # sites of dimension 2 that exact diagonalization takes in milliseconds
 
 
@@ -43,10 +43,16 @@ def solver_called(name: str, H: Hamiltonian, settings: dict[str, Any]) -> Solver
     """
     chosen = type(default_solver(H)) if name == "auto" else SOLVERS[name]
     known = _settings_of(chosen)
-    if meant := next((key for key in WHICH_STATE if key in settings and key not in known), None):
+    if meant := next((key for key in _WHICH_STATE if key in settings and key not in known), None):
         able = ", ".join(n for n, kind in SOLVERS.items() if meant in _settings_of(kind))
         raise ValueError(f"solver {name!r} has no {meant}; choose of {able}, or leave {meant} out")
     return chosen(**{key: value for key, value in settings.items() if key in known})
+
+
+def refuse_other_states(settings: Any, what: str) -> None:
+    """Raise ValueError if a solver, or a section of settings, asks for another state than the ground state of all."""
+    if key := next((key for key in _WHICH_STATE if getattr(settings, key, None)), None):
+        raise ValueError(f"{what} ground states of the whole space; leave the solver's {key} out")
 
 
 def _settings_of(solver: Any) -> set[str]:

@@ -48,13 +48,14 @@ class Mixture:
         """The matrix R with d<operator> / d lambda = tr(R A) for any H + lambda A, (D, D).
 
         With weights p_n it is sum_nm (p_n - p_m) / (E_n - E_m) <n|O|m> |n><m|, first-order perturbation theory; for a
-        Gibbs state the diagonal and levels that meet have -beta p_n, and the change of the partition function adds beta
-        <O> times the density matrix (Kubo, J. Phys. Soc. Jpn. 12, 570 (1957)).
+        Gibbs state the diagonal and levels that meet have -beta p_n, and O - <O> takes the place of O, by what the
+        partition function changes (Kubo, J. Phys. Soc. Jpn. 12, 570 (1957)).
         """
         matrix = sparse_matrix(operator, self.sites)
         elements = self.vectors.conj().T @ (matrix @ self.vectors)
-        response = self.vectors @ (elements * self._kernel) @ self.vectors.conj().T
-        return response + self.beta * float(np.diagonal(elements).real @ self.weights) * self.density_matrix
+        own = np.diagonal(elements).real
+        np.fill_diagonal(elements, own - own @ self.weights)
+        return np.asarray(self.vectors @ (elements * self._kernel) @ self.vectors.conj().T)
 
     @property
     def _kernel(self) -> NDArray:

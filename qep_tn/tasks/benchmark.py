@@ -31,6 +31,7 @@ from qep_tn.solvers.free_fermion import FreeFermion
 from qep_tn.solvers.numba_dmrg import NumbaDMRG
 from qep_tn.solvers.protocol import Solver, settings_of
 from qep_tn.solvers.quimb_dmrg import QuimbDMRG
+from qep_tn.solvers.registry import refuse_other_states
 from qep_tn.solvers.tenpy_dmrg import TenpyDMRG
 from qep_tn.states.ground_state import GroundState, expectations
 
@@ -357,6 +358,7 @@ def _check(lengths: Sequence[int], solvers: Sequence[Solver], rtol: float, repea
     if not names or len(set(names)) < len(names):
         raise ValueError(f"solvers are {', '.join(names) or 'none'}; give one or more, of different kinds")
     for solver in solvers:
+        refuse_other_states(solver, "benchmark compares with")
         check_settings(solver, rtol, "auto", "symmetric", "cheap", "full", measured=False)
     if isinstance(repeat, bool) or not isinstance(repeat, int | np.integer) or repeat < 1:
         raise ValueError(f"repeat is {repeat!r}; it must be a whole number, 1 or more")

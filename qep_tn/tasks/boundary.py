@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from qep_tn.devices.device import Device
-from qep_tn.devices.on_device import on_device
+from qep_tn.devices.on_device import OnDevice, on_device
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 from qep_tn.ridges.curve import Trace
@@ -171,9 +171,14 @@ def _starts(plane: Plane, start: Mapping[str, float] | Sequence[Mapping[str, flo
 def _judged(trace: Trace) -> tuple[TraceStatus, str]:
     """What was found, or why nothing was."""
     if not trace.points:
+        where, remedy = (
+            ("at the starts", "start nearer to one")
+            if trace.starts
+            else ("along the searched lines", "search through another point, widen the window, or give a start")
+        )
+        shots = ", or take more shots" if isinstance(trace.plane.solver, OnDevice) else ""
         return TraceStatus.NOTHING_FOUND, (
-            "no boundary found: no response along the searched lines has a maximum that is sharp enough; "
-            "search through another point, widen the window, or give a start"
+            f"no boundary found: no response {where} has a maximum that is sharp enough; {remedy}{shots}"
         )
     total = trace.searched + sum(point.ground_states for point in trace.points)
     text = f"{trace.curves} curve{'s' * (trace.curves > 1)}, {len(trace.points)} points, {total} ground states"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, null_space
+from scipy.stats import chi2, t
 
 from qep_tn.devices.on_device import refuse_device
 from qep_tn.gradients.checks import check_settings
@@ -26,7 +27,7 @@ from qep_tn.states.ground_state import GroundState
 from qep_tn.training.least_squares import Directions, Place, fitted
 from qep_tn.training.measurements import Measurements
 
-_COVERED = 1.96  # standard errors of a normal distribution that hold 95 %
+_IMPROBABLE = 1e-3  # chance of a chi-square, below which a fit says that something is wrong
 _ROUNDING = 1e-7  # of the largest response: what exact solvers leave of one that vanishes
 _EXACT = 1e-10  # error of an expectation value, below which a solver is exact
 _STILL = 1e-5  # of a standard error: a step that nobody would see
@@ -41,10 +42,12 @@ class Learned:
         infinite for couplings that take part in a direction that data do not fix, zero for known ones.
     covariance: (couplings, couplings), of what data fix.
     chi_square, degrees: at the end, and how many data there are more than directions that they fix; the first is about
-        the second where the model is right and errors are known.
+        the second where the model is right and errors are known and independent. Each value counts by its own error,
+        so errors that are correlated make the first scatter more; bars and `message` know of that.
     unidentified: combinations of couplings that data do not fix, as unit vectors in the structure of theta: along them
         theta is where the fit began.
-    converged, message: whether the fit came to rest, and what is to be known of it, in a sentence.
+    converged, message: whether the fit came to rest, and what is to be known of it, in a sentence: also that chi-square
+        is improbable, so that bars do not hold.
     ground_states: solved for in all.
     """
 
@@ -85,8 +88,8 @@ def learn_hamiltonian(
     refuse_device(H, "qt.learn_hamiltonian, as the model,")
     chosen = default_solver(H) if solver is None else solver
     check_settings(chosen, rtol, "auto", "symmetric", "cheap", "cheap", measured=False)
-    if steps < 1:
-        raise ValueError(f"steps = {steps}: at least 1")
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"steps = {steps!r}: a whole number, at least 1")
     fit = _Fit(H, _as_data(H, data), chosen, rtol)
     x = H.flatten(theta)
     by_norm, moving = _moving(H, known, x)
@@ -140,6 +143,8 @@ class _Fit:
     def refuse_unknown_scale(self, x: NDArray, free: bool) -> None:
         """Raise ValueError where all couplings are free to grow in proportion, and data cannot tell."""
         couplings = np.array([x + shift for shift in self.shifts])
+        if getattr(self.solver, "temperature", 0.0):  # which sets it
+            return
         if free and not any(self.H.fixed.terms.keys() - {()}) and np.linalg.matrix_rank(couplings) < 2:
             raise ValueError(
                 "nothing sets the scale of energy: ground states stay as they are when all couplings grow in "
@@ -189,13 +194,19 @@ def _learned(fit: _Fit, place: Place, there: Directions, converged: bool) -> Lea
     fixed, count = vectors[there.fixed], sum(len(part.operators) for part in fit.data)
     degrees = count - len(fixed)
     carried = (fixed.T / there.singular[there.fixed] ** 2) @ fixed @ there.responses.T
-    covariance = carried @ fit.weighted_covariance @ carried.T
+    covariance, covered = carried @ fit.weighted_covariance @ carried.T, float(t.ppf(0.975, np.inf))
     if not fit.errors_known:
         covariance = covariance * (place.chi_square / degrees if degrees > 0 else np.nan)
+        covered = float(t.ppf(0.975, degrees))
     loose = vectors[~there.fixed]
-    error = _COVERED * np.sqrt(np.diag(covariance))
+    error = covered * np.sqrt(np.diag(covariance))
     error[(np.abs(loose) > _TAKES_PART).any(axis=0)] = np.inf
     message = "converged" if converged else "the fit did not come to rest; take more steps, or begin nearer"
+    if fit.errors_known and degrees > 0 and _chance(fit, place, there, carried) < _IMPROBABLE:
+        message += (
+            f"; chi-square is {place.chi_square:.3g} for {degrees} degrees of freedom: the model is wrong, or errors "
+            "are larger than said, and bars do not hold"
+        )
     if len(loose):
         message += (
             f"; data do not fix {len(loose)} combination{'s' * (len(loose) > 1)} of couplings: {_named(H, loose[0])}"
@@ -213,6 +224,19 @@ def _learned(fit: _Fit, place: Place, there: Directions, converged: bool) -> Lea
     )
 
 
+def _chance(fit: _Fit, place: Place, there: Directions, carried: NDArray) -> float:
+    """Of a chi-square as large as this, if the model is right.
+
+    Residuals are (1 - responses carried) times the data's errors, so chi-square has the mean tr(C) and the variance
+    2 tr(C^2) of their covariance C; a chi-square distribution with both, scaled (Satterthwaite, Biometrics Bull. 2, 110
+    (1946)), is the exact one where errors are independent.
+    """
+    left = np.eye(len(there.responses)) - there.responses @ carried
+    residual = left @ fit.weighted_covariance @ left.T
+    mean, variance = float(np.trace(residual)), 2 * float((residual**2).sum())
+    return float(chi2.sf(2 * place.chi_square * mean / variance, 2 * mean**2 / variance))
+
+
 def _named(H: Hamiltonian, vector: NDArray) -> str:
     """A combination of couplings, by its largest components."""
     order = np.argsort(-np.abs(vector), kind="stable")[:3]
@@ -224,6 +248,8 @@ def _as_data(H: Hamiltonian, data: Measurements | Sequence[Measurements]) -> tup
     parts = (data,) if isinstance(data, Measurements) else tuple(data)
     if not parts or not all(isinstance(part, Measurements) for part in parts):
         raise ValueError("data must be qt.Measurements, or a sequence of them, at least one")
+    if len({part.errors is None for part in parts}) > 1:
+        raise ValueError("data have errors in part; give errors to all measurements, or to none")
     for part in parts:
         for operator in part.operators:
             operator.check(H.sites, "a measured operator")

@@ -32,7 +32,8 @@ def gradient_table(H: Hamiltonian, g: Gradient, seconds: float) -> str:
     lines += [
         f"value           {g.value:.10g} +- {g.value_error:.1e}",
         f"relative error  {g.relative_error:.1e}",
-        f"nudge           {g.beta:.3g}" if by_device else f"overlap         {g.overlap:.6f}",
+        *([f"nudge           {g.beta:.3g}"] if by_device else []),
+        *([f"overlap         {g.overlap:.6f}"] if g.nudged and not by_device else []),
         f"trustworthy     {'yes' if g.trustworthy else 'no'}: {g.message}",
     ]
     if not by_device:

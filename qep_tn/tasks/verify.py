@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numba.core import event
@@ -26,7 +25,7 @@ from qep_tn.gradients.result import Gradient
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.solvers.exact import ExactDiagonalization
 from qep_tn.solvers.protocol import Solver
-from qep_tn.solvers.registry import SOLVERS, WHICH_STATE, solver_called
+from qep_tn.solvers.registry import SOLVERS, refuse_other_states, solver_called
 from qep_tn.states.ground_state import GroundState
 
 ENERGY_TOLERANCE = 1e-8  # in the Hamiltonian's unit
@@ -105,12 +104,6 @@ def _with_itself(row: Row) -> bool:
     return row.solver == ExactDiagonalization.__name__ and row.quantity in ("energy", "expectation")
 
 
-def refuse_other_states(settings: Any) -> None:
-    """Raise ValueError if a solver, or a section of settings, asks for another state than the ground state of all."""
-    if key := next((key for key in WHICH_STATE if getattr(settings, key, None)), None):
-        raise ValueError(f"verify compares ground states of the whole space; leave solver.{key} out")
-
-
 def verify(
     H: Hamiltonian,
     theta: Theta,
@@ -137,7 +130,7 @@ def verify(
     """
     notes = list(notes)
     for solver in solvers or ():
-        refuse_other_states(solver)
+        refuse_other_states(solver, "verify compares")
     if not whole and (n := _sites_that_fit(H)) < len(H.sites):
         block, theta = H.first_sites(n, theta)
         notes.append(

@@ -13,6 +13,8 @@ from qep_tn.devices.on_device import on_device
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator
 
+_ROUNDING = 1e-10  # of the largest eigenvalue of a covariance
+
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
@@ -32,7 +34,14 @@ class Measurements:
     applied: Mapping[str, ArrayLike] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        operators, values = tuple(self.operators), np.asarray(self.values, float)
+        operators, values = tuple(self.operators), np.asarray(self.values)
+        if wrong := next((a for a in operators if not isinstance(a, Operator)), None):
+            raise ValueError(f"Measurements: {wrong!r} is no operator; give such as X(0) * X(2)")
+        if len(set(operators)) < len(operators):
+            raise ValueError("Measurements: an operator is there twice; give each once, with what all shots say")
+        if np.iscomplexobj(values):
+            raise ValueError("Measurements: values are complex; expectation values are real")
+        values = values.astype(float)
         if not operators or values.shape != (len(operators),) or not np.isfinite(values).all():
             raise ValueError(
                 f"Measurements: {len(operators)} operators but values of shape {values.shape}; give a finite one each"
@@ -47,6 +56,12 @@ class Measurements:
                     f"Measurements: errors of shape {errors.shape}; give a positive standard error for each of "
                     f"{len(values)} values, or their covariance"
                 )
+            if errors.ndim == 2:
+                own = np.linalg.eigvalsh((errors + errors.T) / 2)
+                if np.abs(errors - errors.T).max() > _ROUNDING * own[-1] or own[0] < -_ROUNDING * own[-1]:
+                    raise ValueError(
+                        "Measurements: errors are no covariance, which is symmetric and has no negative eigenvalue"
+                    )
         for name, value in (("operators", operators), ("values", values), ("errors", errors)):
             object.__setattr__(self, name, value)
 
