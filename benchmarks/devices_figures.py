@@ -87,7 +87,11 @@ def boundary(rows):
         ("true", "-", "black", "hidden Hamiltonian"),
         ("wrong_model", "--", VERMILION, "wrong model"),
     ):
-        ax.plot(*np.transpose(sorted(in_plane(row, place) for row in own)), style, color=color, label=label)
+        # ridges along g_x and along g_zz differ by about 1 / L: they are not joined
+        for across, line in (("g_x", style), ("g_zz", ".")):
+            points = sorted(in_plane(row, place) for row in own if row["across"] == across)
+            if points:
+                ax.plot(*np.transpose(points), line, color=color, label=label if line == style else None)
     for n, row in enumerate(own):
         bar = {"xerr" if row["across"] == "g_x" else "yerr": row["error"]}
         label = None if n else "traced through the device"
