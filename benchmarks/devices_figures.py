@@ -68,34 +68,46 @@ def learning(rows):
     return figure
 
 
-def boundary(rows, seed=0):
-    """Above one device's boundary in the plane, below how far all points are from the true ridge, in their bars."""
-    figure, (ax, below) = plt.subplots(2, 1, figsize=(3.4, 4.4), layout="constrained", height_ratios=(1.5, 1))
+def boundary(rows):
+    """The longest boundary in the plane, of a device with controls that are off as a whole; and how far all points of
+    all devices, of both sorts, are from the true ridge, in their bars.
+    """
+    figure, axes = plt.subplots(3, 1, figsize=(3.4, 5.4), layout="constrained", height_ratios=(2, 1, 1))
     names = "g_x", "g_zz"
 
     def in_plane(row, place):
         at = {row["across"]: row[place], names[row["across"] == "g_x"]: row["fixed"]}
         return [at[name] for name in names]
 
-    own = sorted((row for row in rows if row["seed"] == seed), key=lambda row: in_plane(row, "true")[1])
+    ax, sorts = axes[0], list(dict.fromkeys(row["hides"] for row in rows))
+    last = [row for row in rows if row["hides"] == sorts[-1]]
+    devices = ([row for row in last if row["seed"] == seed] for seed in {row["seed"] for row in last})
+    own = max(devices, key=lambda own: np.ptp([in_plane(row, "true")[1] for row in own]))
     for place, style, color, label in (
         ("true", "-", "black", "hidden Hamiltonian"),
         ("wrong_model", "--", VERMILION, "wrong model"),
     ):
-        ax.plot(*np.transpose([in_plane(row, place) for row in own]), style, color=color, label=label)
-    for row in own:
+        # ridges along g_x and along g_zz differ by about 1 / L: they are not joined
+        for across, line in (("g_x", style), ("g_zz", ".")):
+            points = sorted(in_plane(row, place) for row in own if row["across"] == across)
+            if points:
+                ax.plot(*np.transpose(points), line, color=color, label=label if line == style else None)
+    for n, row in enumerate(own):
         bar = {"xerr" if row["across"] == "g_x" else "yerr": row["error"]}
-        ax.errorbar(*in_plane(row, "place"), **bar, fmt="o", ms=3, color=BLUE, capsize=2, lw=0.8)
-    ax.errorbar([], [], xerr=[], fmt="o", ms=3, color=BLUE, capsize=2, lw=0.8, label="traced through the device")
+        label = None if n else "traced through the device"
+        ax.errorbar(*in_plane(row, "place"), **bar, fmt="o", ms=3, color=BLUE, capsize=2, lw=0.8, label=label)
     ax.set(xlabel=symbol("g_x"), ylabel=symbol("g_zz"))
-    ax.legend(loc="upper left")
-    for place, color, label in (("wrong_model", VERMILION, "wrong model"), ("place", BLUE, "traced")):
-        off = [(row[place] - row["true"]) / row["error"] for row in rows]
-        below.hist(np.clip(off, -5, 5), np.linspace(-5, 5, 41), color=color, alpha=0.6, label=label)
-    for limit in (-1, 1):
-        below.axvline(limit, color="black", lw=0.6, ls=":")
-    below.set(xlabel="distance from the true ridge, in bars of the trace", ylabel="points")
-    below.legend()
+    ax.legend(loc="lower right")
+    for below, hides in zip(axes[1:], sorts, strict=False):
+        for place, color, label in (("wrong_model", VERMILION, "wrong model"), ("place", BLUE, "traced")):
+            off = [(row[place] - row["true"]) / row["error"] for row in rows if row["hides"] == hides]
+            below.hist(np.clip(off, -4.99, 4.99), np.linspace(-5, 5, 41), color=color, alpha=0.6, label=label)
+        for limit in (-1, 1):
+            below.axvline(limit, color="black", lw=0.6, ls=":")
+        below.set(ylabel="points", xlim=(-5, 5))
+        below.set_title(f"hidden: {hides}, 10 %", fontsize=8, loc="left", pad=3)
+    axes[1].legend(loc="upper right")
+    axes[-1].set(xlabel="distance from the true ridge, in bars of the trace")
     return figure
 
 

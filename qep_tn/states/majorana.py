@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -39,12 +40,15 @@ class MajoranaState:
 
         Raises ValueError for a string that changes the fermion parity, such as Z(3) alone.
         """
-        g = self.correlations
-        values = []
-        for product in products:
-            sign, rows, columns = _majoranas(product)
-            values.append(sign * np.linalg.det(g[np.ix_(rows, columns)]))
-        return np.array(values, float)
+        g, values = self.correlations, np.zeros(len(products))
+        strings = [_majoranas(product) for product in products]
+        sizes = np.array([len(rows) for _, rows, _ in strings])
+        for size in np.unique(sizes):  # determinants of one size together
+            chosen = np.flatnonzero(sizes == size)
+            signs, rows, columns = (np.array(part) for part in zip(*(strings[n] for n in chosen), strict=True))
+            blocks = g[rows.astype(int)[:, :, None], columns.astype(int)[:, None, :]]
+            values[chosen] = signs * np.linalg.det(blocks)
+        return values
 
     def sample(self, bases: Sequence[NDArray | None], shots: int, rng: np.random.Generator) -> NDArray:
         """Raises ValueError: correlations are kept, not amplitudes."""
@@ -89,7 +93,8 @@ class MajoranaState:
         return u @ response @ vt
 
 
-def _majoranas(product: Product) -> tuple[float, list[int], list[int]]:
+@lru_cache(maxsize=1 << 16)  # pairs of the terms of a few hundred sites, which every state is asked for
+def _majoranas(product: Product) -> tuple[float, tuple[int, ...], tuple[int, ...]]:
     """Rows and columns with <Pauli string> = sign * det G[rows, columns].
 
     Returns (sign, rows, columns); the sign is zero where the numbers of a and b operators differ, for then the
@@ -109,10 +114,10 @@ def _majoranas(product: Product) -> tuple[float, list[int], list[int]]:
     if len(kept) % 2:
         text = " * ".join(f"{name}({site})" for site, names in product for name in names)
         raise ValueError(f"FreeFermion: {text} is odd in the fermions, only even operators have a value; use TenpyDMRG")
-    rows, columns = ([site for kind, site in kept if kind == k] for k in (_B, _A))
+    rows, columns = (tuple(site for kind, site in kept if kind == k) for k in (_B, _A))
     n = len(rows)
     if n != len(columns):
-        return 0.0, [], []
+        return 0.0, (), ()
     # b_1 .. b_n a_1 .. a_n = (-1)^(n(n-1)/2) prod b_i a_i, and <b_j a_k> = -i G_jk
     return (phase * (-1) ** (n * (n - 1) // 2) * (-1j) ** n).real, rows, columns
 
