@@ -17,7 +17,7 @@ from qep_tn.models.fermi_hubbard import fermi_hubbard
 from qep_tn.models.heisenberg_ladder import heisenberg_ladder, j1_j2_chain
 from qep_tn.models.ion_chain import ion_chain, ion_chain_alpha_gradient, trapped_ions
 from qep_tn.models.ion_trap import ion_couplings, ion_positions, transverse_modes
-from qep_tn.models.kitaev_ladder import kitaev_fluxes, kitaev_ladder
+from qep_tn.models.kitaev_ladder import honeycomb_phase, kitaev_fluxes, kitaev_ladder
 from qep_tn.models.phase_sensor import phase_sensor, sensor_sites
 from qep_tn.models.phases import ExactPhases
 from qep_tn.models.rydberg_array import blockade_radius, density_wave, rydberg_array, structure_factor
@@ -47,8 +47,8 @@ PHASES: dict[str, ExactPhases] = {"cluster_ising": CLUSTER_ISING}
 
 __all__ = [
     "MODELS", "PHASES", "blockade_radius", "bose_hubbard", "cluster_ising", "density_wave", "fermi_hubbard",
-    "heisenberg_ladder", "ion_chain", "ion_chain_alpha_gradient", "ion_couplings", "ion_positions", "j1_j2_chain",
-    "kitaev_fluxes", "kitaev_ladder", "lattice", "phase_sensor", "rydberg_array", "sensor_sites", "spinless_fermions",
-    "structure_factor", "transmon_array", "transverse_field_ising", "transverse_modes", "trapped_ions", "xxz",
-    "xxz_staggered",
+    "heisenberg_ladder", "honeycomb_phase", "ion_chain", "ion_chain_alpha_gradient", "ion_couplings",
+    "ion_positions", "j1_j2_chain", "kitaev_fluxes", "kitaev_ladder", "lattice", "phase_sensor", "rydberg_array",
+    "sensor_sites", "spinless_fermions", "structure_factor", "transmon_array", "transverse_field_ising",
+    "transverse_modes", "trapped_ions", "xxz", "xxz_staggered",
 ]  # fmt: skip

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 from qep_tn.hamiltonians.operators import Operator, X, Y, Z
 from qep_tn.hamiltonians.sites import qubits
@@ -61,6 +64,19 @@ def kitaev_fluxes(
         raise ValueError(f"kitaev_fluxes(rungs={rungs}): a hexagon spans three rungs")
     following = [*squares[1:], squares[0]] if periodic else squares[1:]
     return [first * second for first, second in zip(squares, following, strict=False)]
+
+
+def honeycomb_phase(J_x: ArrayLike, J_y: ArrayLike, J_z: ArrayLike) -> NDArray:
+    """Index of the honeycomb lattice's phase at h = 0: 0 where one coupling exceeds the sum of the others, else 1.
+
+    0 is gapped, with Abelian anyons (A_x, A_y, A_z); 1 is B, gapless, and with non-Abelian ones where a field opens a
+    gap (Kitaev, Ann. Phys. 321, 2 (2006)). Arguments broadcast; magnitudes count.
+    A strip of two rows knows less: in the sector of its ground state, all squares of `kitaev_fluxes` alike, fermions of
+    momentum k along it have the energies 2 sqrt((J_x + J_y)^2 cos^2 k + (|(J_x - J_y) sin k| +- J_z)^2), whose gap
+    closes at |J_x - J_y| = J_z alone, and not at J_z = J_x + J_y.
+    """
+    x, y, z = np.broadcast_arrays(*(np.abs(np.asarray(J, float)) for J in (J_x, J_y, J_z)))
+    return np.where(2 * np.maximum(np.maximum(x, y), z) > x + y + z, 0, 1)
 
 
 def _strip(model: str, rungs: int, periodic: bool) -> lattice.Lattice:

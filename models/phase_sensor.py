@@ -16,21 +16,25 @@ PAULIS = "XYZ"
 Near = Sequence[int] | Sequence[Sequence[int]]
 
 
-def phase_sensor(system: Hamiltonian, sensors: int = 2, near: Near = (0, 1), couplings: str = PAULIS) -> Hamiltonian:
+def phase_sensor(
+    system: Hamiltonian, sensors: int = 2, near: Near = (0, 1), couplings: str | Sequence[Operator] = PAULIS
+) -> Hamiltonian:
     """H = H_system + sum_c sensor_c S_c + sum_k coupling_k P_i Q_s, with sensor qubits s among the system's sites.
 
     sensors: how many sensor qubits. near: sites of the system that every sensor couples to; or a sequence of such
-        sequences, one for each sensor. couplings: the Pauli matrices that may occur in P_i and Q_s, such as "XZ".
+        sequences, one for each sensor. couplings: the Pauli matrices that may occur in P_i and Q_s, such as "XZ"; or
+        operators of the system, such as bonds [Z(0) * Z(1)], of which each takes the place of a P_i and couples to X, Y
+        and Z of every sensor: `near` then only says where the sensors stand.
     Two array parameters beside the system's own, all products with a plus sign: `sensor`, X, Y and Z of every sensor
-        and then the nine products of every two sensors; `coupling`, for each site (in the order given) and each P the
-        products with each sensor and each Q. With sites that all sensors share, `coupling` reshaped to
-        (sites x letters, sensors x letters) is the matrix of the published work.
+        and then the nine products of every two sensors; `coupling`, for each site (in the order given) and each P, or
+        for each operator, the products with each sensor and each Q. With sites that all sensors share, `coupling`
+        reshaped to (sites x letters, sensors x letters) is the matrix of the published work.
 
     A sensor stands in the middle of its sites, in the order of the matrix product state: see `sensor_sites`.
     Model: Wanjura and Marquardt, Nat. Commun. 16 (2025), arXiv:2406.06482, supervised learning.
-    Raises ValueError for sites that are not there or no qubits, and for a system with a parameter of these names.
+    Raises ValueError for sites that are not there or no qubits, for an operator that the system does not have, and for
+    a system with a parameter of these names.
     """
-    letters = _checked_letters(couplings)
     groups, places, sites = _layout(len(system.sites), sensors, near)
     for site in sorted({site for group in groups for site in group}):
         if system.sites[site] != qubit():
@@ -40,7 +44,6 @@ def phase_sensor(system: Hamiltonian, sensors: int = 2, near: Near = (0, 1), cou
     joint = [qubit()] * (len(places) + sensors)
     for place, kind in zip(places, system.sites, strict=True):
         joint[place] = kind
-    ordered = list(dict.fromkeys(site for group in groups for site in group))
     parameters: dict[str, Operator | Sequence[Operator]] = {
         name: [_moved(a, places) for a in value] if isinstance(value, tuple) else _moved(value, places)
         for name, value in system.parameters.items()
@@ -48,14 +51,23 @@ def phase_sensor(system: Hamiltonian, sensors: int = 2, near: Near = (0, 1), cou
     parameters["sensor"] = [local(p, s) for s in sites for p in PAULIS] + [
         local(p, s) * local(q, t) for s, t in combinations(sites, 2) for p in PAULIS for q in PAULIS
     ]
-    parameters["coupling"] = [
-        local(p, places[site]) * local(q, sensor)
-        for site in ordered
-        for p in letters
-        for sensor, group in zip(sites, groups, strict=True)
-        if site in group
-        for q in letters
-    ]
+    if isinstance(couplings, str):
+        letters = _checked_letters(couplings)
+        ordered = list(dict.fromkeys(site for group in groups for site in group))
+        parameters["coupling"] = [
+            local(p, places[site]) * local(q, sensor)
+            for site in ordered
+            for p in letters
+            for sensor, group in zip(sites, groups, strict=True)
+            if site in group
+            for q in letters
+        ]
+    else:
+        for number, operator in enumerate(couplings):
+            operator.check(system.sites, f"phase_sensor: couplings[{number}]")
+        parameters["coupling"] = [
+            _moved(a, places) * local(q, sensor) for a in couplings for sensor in sites for q in PAULIS
+        ]
     return Hamiltonian(tuple(joint), parameters, _moved(system.fixed, places))
 
 

@@ -44,6 +44,7 @@ def test_script_prints_an_interval_that_contains_the_exact_value(name, arguments
     ("name", "settings"),
     [
         ("phase_sensor_8", ["data.test=6"]),
+        ("kitaev_sensor", ["model.rungs=6", "data.test=2", "train.batch=2"]),
         ("phase_sensor_64", ["model.L=13", "sensor.near=[6, 7]", "data.test=3", "train.batch=2", "train.kept=2"]),
     ],
 )

@@ -369,9 +369,12 @@ def test_fermions_that_hardly_hop_are_found_in_their_lowest_configuration(model,
     assert state.energy == pytest.approx(np.linalg.eigvalsh(H.to_sparse(theta).toarray())[0], abs=1e-8)
 
 
-def test_the_example_comes_close_to_the_infinite_chain(monkeypatch, capsys):
+def test_the_example_comes_close_to_the_infinite_chain(monkeypatch, capsys, tmp_path):
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
-    importlib.import_module("fermi_hubbard").main(8, 12)
+    example = importlib.import_module("fermi_hubbard")
+    monkeypatch.setattr(example, "REPULSIONS", (8.0,))
+    example.main(8, 12, tmp_path / "hubbard.png")
+    assert (tmp_path / "hubbard.png").exists()
     numbers = re.findall(r"-?\d\.\d+", capsys.readouterr().out)
     energy, exact, doubled, exactly = map(float, numbers)
     assert energy == pytest.approx(exact, abs=5e-3)  # the next term is of the order of 1/L^2

@@ -458,6 +458,24 @@ def test_the_published_strip_has_its_published_levels_and_flux():
     assert state.expectation([flux])[0] == pytest.approx(0.9299675755069638, abs=1e-9)
 
 
+@pytest.mark.parametrize("J", [(0.5, 0.3, 0.2), (0.2, 0.3, 0.5), (0.7, 0.2, 0.1), (0.3, 0.3, 0.4)])
+def test_kitaev_strip_has_the_fermions_that_its_phases_are_told_by(J):
+    """Lowest level and its sector on six rungs: a gap closes at |J_x - J_y| = J_z alone, unlike on the lattice."""
+    x, y, z = J
+    H, squares = qt.models.kitaev_ladder(6, periodic=True), qt.models.kitaev_fluxes(6, True, "square")
+    state = qt.ExactDiagonalization().ground_state(H, {"J_x": x, "J_y": y, "J_z": z, "h": 0.0})
+    k = np.pi * np.arange(3) / 3
+    real, imaginary = (x + y) * np.cos(k), abs((x - y) * np.sin(k))
+    modes = [np.hypot(real, imaginary + sign * z) for sign in (1, -1)]
+    assert state.energy == pytest.approx(-np.sum(modes), abs=1e-9)
+    assert state.expectation(squares) == pytest.approx(np.ones(6), abs=1e-6)
+    assert qt.models.honeycomb_phase(x, y, z) == (0 if max(J) > 0.5 else 1)
+
+
+def test_honeycomb_phases_are_told_by_magnitudes():
+    assert qt.models.honeycomb_phase([0.6, 0.1, -0.2, 1.0], 0.3, [0.1, 0.7, 0.2, 0.69]).tolist() == [0, 0, 1, 0]
+
+
 @pytest.mark.parametrize("length", [8, 10])
 def test_majumdar_and_ghosh_have_singlets(length):
     state = qt.ExactDiagonalization().ground_state(qt.models.j1_j2_chain(length), {"J_1": 1.3, "J_2": 0.65})

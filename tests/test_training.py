@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,19 @@ def test_sensor_beside_bosons_is_refused():
         phase_sensor(chain)
 
 
+def test_sensor_couples_to_operators_of_the_system_as_they_are():
+    """Each times X, Y and Z of each sensor, between sites that the sensors have moved apart."""
+    system = qt.models.cluster_ising(4)
+    H = phase_sensor(system, near=(1,), couplings=[Z(0) * Z(1), X(1) * X(2) + Y(3)])
+    A, B = sensor_sites(4, near=(1,))
+    assert (A, B) == (2, 3)
+    bonds = Z(0) * Z(1), X(1) * X(4) + Y(5)
+    expected = [bond * pauli(site) for bond in bonds for site in (A, B) for pauli in (X, Y, Z)]
+    assert [a.terms for a in H.parameters["coupling"]] == [a.terms for a in expected]
+    with pytest.raises(ValueError, match=r"couplings\[1\]: site 4 is out of range"):
+        phase_sensor(system, couplings=[Z(0), Z(4)])
+
+
 # --- samples
 
 
@@ -140,6 +154,18 @@ def test_simplex_is_uniform_and_labelled():
     patches = Simplex(NAMES, 4.0, published_label, 3, (1.0, 1.0, -1.0), ((4.0, 0.0, 0.0),), 0.5)
     near = patches(np.random.default_rng(2), 50)
     assert (near.inputs["g_x"] >= 3.5).all()
+
+
+def test_balanced_simplex_has_every_label_in_turn_and_is_uniform_within_it():
+    drawn = replace(TRIANGLE, balanced=True)(np.random.default_rng(2), 3001)
+    assert (drawn.targets.argmax(axis=1) == np.arange(3001) % 3).all()
+    assert (drawn.targets.argmax(axis=1) == published_label(**drawn.inputs)).all()
+    # phase II is the corner g_zz >= 2, whose centre of mass is at g_zz = 8 / 3
+    corner = drawn.inputs["g_zz"][1::3]
+    assert corner.mean() == pytest.approx(8 / 3, abs=4 * corner.std() / np.sqrt(len(corner)))
+    nowhere = Simplex(NAMES, 4.0, lambda **inputs: np.zeros(len(inputs["g_x"]), int), 2, balanced=True)
+    with pytest.raises(ValueError, match="hardly a point has one of the labels"):
+        nowhere(np.random.default_rng(2), 2)
 
 
 def test_exact_phases_are_the_published_labels():
@@ -574,6 +600,9 @@ def test_clipped_gradients_count_for_no_more_than_the_bound():
         ('draw = "simplex"', 'draw = "circle"', "[data] draw: 'circle' names no function"),
         ('"ferromagnet", ', "", "[data] classes: there are points in the ferromagnet"),
         ("near = [0, 1]", "near = [0, 7]", "[sensor] phase_sensor: near has site 7"),
+        ("near = [0, 1]", "couplings = ['Z(0) * Z(7)']", "[sensor] phase_sensor: couplings[0]: site 7 is out of range"),
+        ("near = [0, 1]", "couplings = ['Z(0) * ']", "[sensor] 'Z(0) *', position 1"),
+        ("near = [0, 1]", "couplings = []", "[sensor] couplings: must be some of the letters"),
         ('inputs = ["g_x", "g_zz", "g_zxz"]', 'inputs = ["g_x"]', "[data] inputs: missing"),
         ("batch = 2", 'outputs = ["Z(C)"]', "[train] outputs"),
         ("near = [0, 1]", "sensors = 25", "[sensor] sensors: must be a number of sensor qubits, 1 to 22"),

@@ -29,8 +29,11 @@ def hamiltonian(config: Config, L: int | None = None, with_sensor: bool = False)
     system = _system(config, L)
     if config.sensor is None or not with_sensor:
         return system
+    settings = config.sensor.model_dump()
     try:
-        return phase_sensor(system, **config.sensor.model_dump())
+        if isinstance(couplings := settings["couplings"], list):
+            settings["couplings"] = [parse_operator(text, L=len(system.sites)) for text in couplings]
+        return phase_sensor(system, **settings)
     except ValueError as error:
         raise ValueError(f"[sensor] {error}") from None
 

@@ -107,7 +107,7 @@ def _simplex(config: Config, H: Hamiltonian, count: int) -> Simplex:
         label = imported(section.labels, "[data] labels")
     return Simplex(
         tuple(section.inputs), section.total, label, count, tuple(section.signs),
-        tuple(map(tuple, section.centres)), math.inf if section.radius is None else section.radius,
+        tuple(map(tuple, section.centres)), math.inf if section.radius is None else section.radius, section.balanced,
     )  # fmt: skip
 
 

@@ -178,7 +178,10 @@ class SensorSection(Section):
     near: list[int] | list[list[int]] = Field(
         default=[0, 1], min_length=1, description="sites of the system, such as [0, 1], or a list of such lists"
     )
-    couplings: str = Field(default="XYZ", description="some of the letters X, Y and Z, such as 'XZ'")
+    couplings: str | list[str] = Field(
+        default="XYZ", min_length=1,
+        description="some of the letters X, Y and Z, such as 'XZ', or a list of operators, such as ['Z(0) * Z(1)']",
+    )  # fmt: skip
 
 
 class ScheduleTable(Section):
@@ -243,6 +246,7 @@ class DataSection(Section):
     classes: list[str] = Field(default=[], description="a list of the model's phases, one for each output")
     centres: list[list[float]] = Field(default=[], description="a list of points, each a value for each input")
     radius: float | None = Field(default=None, gt=0, description="a positive distance, in units of energy")
+    balanced: bool = Field(default=False, description="true (as many points of every label) or false (uniform)")
 
 
 class BenchmarkSection(Section):

@@ -119,6 +119,7 @@ class Simplex:
     signs: what a coupling of the simplex is multiplied by to be the model's.
     centres: points, each a value for each name; if there are any, what is drawn is as near one of them as `radius`,
         largest difference of a coupling.
+    balanced: as many points of every label instead of uniformly: point n has the label n modulo `outputs`.
     """
 
     names: tuple[str, ...]
@@ -128,20 +129,37 @@ class Simplex:
     signs: tuple[float, ...] = ()
     centres: tuple[tuple[float, ...], ...] = ()
     radius: float = np.inf
+    balanced: bool = False
 
     def __call__(self, rng: np.random.Generator, number: int) -> Samples:
-        """Draw so many. Raises ValueError if a point in a thousand or fewer is near a centre."""
+        """Draw so many. Raises ValueError if a point in a thousand or fewer is near a centre, or has a wanted label."""
         points: NDArray = np.empty((0, len(self.names)))
+        chosen: NDArray = np.empty(0, int)
         drawings = 0
-        while len(points) < number:
+        while len(chosen) < number:
             drawn = self.total * rng.dirichlet(np.ones(len(self.names)), 4 * number + 16)
             points = np.concatenate([points, drawn[self._within(drawn)]])
+            chosen = self._chosen(points, number)
             drawings += 1
             if drawings >= 250 > len(points):
                 raise ValueError(f"Simplex: hardly a point is within {self.radius:g} of a centre; raise radius")
-        signs = np.array(self.signs or np.ones(len(self.names)))
-        inputs = dict(zip(self.names, (points[:number] * signs).T, strict=True))
+            if drawings >= 250 and self.balanced and len(chosen) < number:
+                raise ValueError("Simplex: hardly a point has one of the labels; leave balanced out")
+        inputs = self._inputs(points[chosen])
         return Samples.labelled(inputs, np.asarray(self.label(**inputs)), self.outputs)
+
+    def _inputs(self, points: NDArray) -> dict[str, NDArray]:
+        signs = np.array(self.signs or np.ones(len(self.names)))
+        return dict(zip(self.names, (points * signs).T, strict=True))
+
+    def _chosen(self, points: NDArray, number: int) -> NDArray:
+        """The first so many points, or the first of every label in turn, as far as there are such."""
+        if not self.balanced:
+            return np.arange(min(number, len(points)))
+        labels = np.asarray(self.label(**self._inputs(points)))
+        places = [np.flatnonzero(labels == n) for n in range(self.outputs)]
+        turns = (divmod(n, self.outputs) for n in range(number))
+        return np.array([places[label][nth] for nth, label in turns if nth < len(places[label])], int)
 
     def _within(self, points: NDArray) -> NDArray:
         if not self.centres:
