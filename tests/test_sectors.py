@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import qep_tn as qt
-from qep_tn import Create, Destroy, Number, Sm, Sp, Sx, Sy, Sz, X, Y, Z
-from qep_tn.hamiltonians.charges import conserved
+from qep_tn import Create, Destroy, Number, NumberDown, NumberUp, Sm, Sp, Sx, Sy, Sz, X, Y, Z
+from qep_tn.hamiltonians.charges import Charges, conserved
+from qep_tn.solvers.sector_configurations import lowest_configurations
 from qep_tn.states.charges import charged_form
 
 L = 10
@@ -256,6 +257,55 @@ def lattice_gas(seed, hopping, L=8):
         },
     )
     return H, {"V": rng.normal(size=len(pairs)), "t": hopping}
+
+
+@pytest.mark.parametrize(
+    ("sites", "names", "wanted"),
+    [
+        (qt.bosons(5, 3), ("Number",), [6]), (qt.electrons(4), ("NumberUp", "NumberDown"), [3, 1]),
+        (qt.spins(5, 2), ("Sz",), [-1]), ((qt.boson(2), qt.qubit()) * 3, ("Number",), [7]),
+    ],
+)  # fmt: skip
+def test_lowest_configurations_are_those_of_all(sites, names, wanted, rng):
+    """Random energies of levels and of neighbours, beside all configurations one by one."""
+    number = "NumberUp" if names[0] == "NumberUp" else names[0]
+    operator = {"Number": Number, "NumberUp": NumberUp, "Sz": Sz}[number]
+    other = NumberDown if number == "NumberUp" else operator
+    bonds = [operator(j) * other(j + 1) + 0.3 * operator(j) for j in range(len(sites) - 1)]
+    H = qt.Hamiltonian(sites, {"V": bonds, "W": [other(j) * other(j) for j in range(len(sites))]}, fixed=0.7)
+    coefficients = H.coefficients({"V": rng.normal(size=len(bonds)), "W": rng.normal(size=len(sites))})
+    charges = Charges.of_sites(sites, names)
+    total = charges.integer(dict(zip(names, wanted, strict=True)))
+    diagonal = sum(c * sparse_product(product, sites) for product, c in zip(H.products, coefficients, strict=True))
+    every = list(np.ndindex(*(site.dimension for site in sites)))
+    sums = [sum(own[x] for own, x in zip(charges.levels, levels, strict=True)) for levels in every]
+    inside = [n for n, charge in enumerate(sums) if charge == total]
+    order = sorted(inside, key=lambda n: diagonal[n])
+    found = lowest_configurations(H, coefficients, charges, total, 6)
+    energies = [diagonal[every.index(tuple(levels))] for levels in found]
+    expected = [diagonal[n] for n in order[:6]]
+    distinct = [e for k, e in enumerate(expected) if k == 0 or e > expected[k - 1] + 1e-8]
+    np.testing.assert_allclose(energies, distinct, atol=1e-10)
+    far = H.with_parameter("far", [operator(0) * operator(2)])
+    assert lowest_configurations(far, np.ones(len(far.products)), charges, total, 6) is None
+
+
+def sparse_product(product, sites):
+    """The diagonal of a product."""
+    factors, result = dict(product), np.ones(1)
+    for j, site in enumerate(sites):
+        result = np.kron(result, np.diagonal(site.matrix(factors.get(j, ()))).real)
+    return result
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_disordered_insulators(seed):
+    """Bosons whose hops are weak, in wells of random depth: none, one and more on a site."""
+    H = qt.models.bose_hubbard(6, cutoff=3, local=True)
+    rng = np.random.default_rng(seed)
+    theta = {"t": rng.uniform(0.01, 0.05, 5), "U": rng.uniform(0.8, 1.2, 6), "mu": rng.normal(0, 0.8, 6)}
+    state = qt.NumbaDMRG(sector={"N": 6}).ground_state(H, theta)
+    assert state.energy == pytest.approx(lowest_in_sector(H, theta, "Number", 6)[0], abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -67,12 +67,16 @@ class Charges:
 
     def sector(self, integer: int) -> dict[str, float]:
         """The inverse of `integer`."""
-        digits = []
+        digits = self.digits(np.array([integer]))[0]
+        return {name: float(digit * unit_of(name)) for name, digit in zip(self.names, digits, strict=True)}
+
+    def digits(self, integers: NDArray) -> NDArray:
+        """Each charge on its own, in units, of some integers: (number, charges)."""
+        found: list[NDArray] = []
         for stride in reversed(self.strides):
-            digit = round(integer / stride)
-            integer -= digit * stride
-            digits.append(digit)
-        return {n: d * unit_of(n) for n, d in zip(self.names, reversed(digits), strict=True)}
+            found.append(np.rint(integers / stride).astype(int))
+            integers = integers - found[-1] * stride
+        return np.stack(found[::-1], axis=1)
 
 
 def unit_of(name: str) -> float:

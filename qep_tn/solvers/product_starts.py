@@ -35,7 +35,7 @@ _SAME = 1e-9  # of the sum of all coefficients: energies of one state, or of its
 # Of the first product state's correlation energy: how much more the others' may be. Glasses of 13 spins at fields up to
 # 2, Heisenberg glasses and Rydberg atoms came out right with it.
 _REACH = 2
-_KEPT = 8  # product states of different energy; coarse sweeps from each cost little beside the fine ones from one
+KEPT = 8  # product states of different energy; coarse sweeps from each cost little beside the fine ones from one
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,14 @@ def rests_in_product_states(H: Hamiltonian, coefficients: NDArray) -> bool:
     several = H.factor_counts > 1
     if spans @ (weights * several) > min(_LONG, _LONG_SHARE * len(H.sites)) * (weights @ several):
         return True
-    many = weights[H.factor_counts > 0] ** 2
+    return bool(nearly_diagonal(H, coefficients).any())
+
+
+def nearly_diagonal(H: Hamiltonian, coefficients: NDArray) -> NDArray:
+    """Along which of the axes of `H.diagonal_products`, (3,)."""
+    many = np.abs(coefficients)[H.factor_counts > 0] ** 2
     diagonal = H.diagonal_products[:, H.factor_counts > 0] @ many
-    return bool((many.sum() - diagonal < _NEARLY_DIAGONAL * diagonal).any())
+    return np.asarray(many.sum() - diagonal < _NEARLY_DIAGONAL * diagonal)
 
 
 def product_starts(H: Hamiltonian, coefficients: NDArray, seed: int) -> ProductStarts:
@@ -92,12 +97,12 @@ def product_starts(H: Hamiltonian, coefficients: NDArray, seed: int) -> ProductS
     )  # fmt: skip
     if exhaustive:
         best = states[int(np.argmin(energies))]
-        for vectors in lowest_configurations(H, values, basis_of(H, values, best), 4 * _KEPT):
+        for vectors in lowest_configurations(H, values, basis_of(H, values, best), 4 * KEPT):
             states.append(vectors)
             energies.append(anneal(field, values, np.empty(0), np.empty((0, 0)), vectors))
     chosen: list[int] = []
     for n in np.argsort(energies, kind="stable"):
-        if len(chosen) < _KEPT and (not chosen or energies[n] > energies[chosen[-1]] + same):
+        if len(chosen) < KEPT and (not chosen or energies[n] > energies[chosen[-1]] + same):
             chosen.append(int(n))
     return ProductStarts(np.array(energies)[chosen], np.array(states)[chosen], doubt)
 

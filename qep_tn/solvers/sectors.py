@@ -17,18 +17,16 @@ from qep_tn.hamiltonians.charges import (
     conserved,
     full_names,
     refuse_broken,
-    unit_of,
     with_state_charges,
 )
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian, Theta
 from qep_tn.hamiltonians.operators import Operator, Product
 from qep_tn.hamiltonians.sites import Sites
 from qep_tn.kernels import ChargedMPO
-from qep_tn.solvers.product_starts import product_starts, rests_in_product_states
+from qep_tn.solvers.product_starts import KEPT, nearly_diagonal, product_starts, rests_in_product_states
+from qep_tn.solvers.sector_configurations import even_configuration, lowest_configurations
 from qep_tn.states.charges import charged_form
 from qep_tn.states.mps import MPS, BondCharges
-
-_KEPT = 500  # partial configurations at a time, of those nearest to an even filling
 
 
 @dataclass(frozen=True)
@@ -128,47 +126,6 @@ def _checked(sites: Sites, sector: tuple[tuple[str, float], ...]) -> tuple[tuple
     return sector
 
 
-def even_configuration(charges: Charges, total: int) -> list[int] | None:
-    """Levels of all sites in a sector, filled as evenly as may be: up and down take turns, particles keep apart.
-
-    None if there are none. Partial configurations are carried from site to site, one for each charge so far.
-    """
-    wanted = _digits(charges, np.array([total]))[0]
-    own = [_digits(charges, levels) for levels in charges.levels]
-    none = np.zeros((1, len(wanted)))
-    least, most = (
-        np.concatenate([np.cumsum([f(q, axis=0) for q in own][::-1], axis=0)[::-1], none]) for f in (np.min, np.max)
-    )
-    places, sums, costs = np.zeros(1, int), none, np.zeros(1)
-    choices: list[tuple[NDArray, NDArray]] = []  # of each site: which partial configuration goes on, with which level
-    for site, digits in enumerate(own):
-        before, level = (index.ravel() for index in np.indices((len(places), len(digits))))
-        reached = sums[before] + digits[level]
-        off = reached - wanted * (site + 1) / len(own)
-        left = wanted - reached
-        fits = ((left >= least[site + 1]) & (left <= most[site + 1])).all(axis=1)
-        cost = np.where(fits, costs[before] + (off**2).sum(axis=1), np.inf)
-        reach = places[before] + charges.levels[site][level]
-        order = np.argsort(cost, kind="stable")
-        order = order[np.sort(np.unique(reach[order], return_index=True)[1])][:_KEPT]  # the best of each charge
-        order = order[np.isfinite(cost[order])]
-        places, sums, costs = reach[order], reached[order], cost[order]
-        choices.append((before[order], level[order]))
-    if not (places == total).any():
-        return None
-    at, found = int(np.flatnonzero(places == total)[0]), []
-    for before, level in reversed(choices):
-        found.append(int(level[at]))
-        at = int(before[at])
-    return found[::-1]
-
-
-def _digits(charges: Charges, integers: NDArray) -> NDArray:
-    """Charges as integers -> each one on its own, in units, (number, charges)."""
-    values = [list(charges.sector(int(q)).values()) for q in integers]
-    return np.array(values) / [unit_of(name) for name in charges.names]
-
-
 def starts_in_sector(
     H: Hamiltonian, theta: Theta, coefficients: NDArray, conserved: Conserved, seed: int
 ) -> tuple[list[list[int]], str]:
@@ -176,7 +133,7 @@ def starts_in_sector(
 
     The even one; the same levels in clusters at an end, in the middle or at both ends, where a magnet or an attractive
     gas has them; and at random. Where sweeps rest in product states, those of lowest energy that are in the sector,
-    found with a penalty on leaving it.
+    found with a penalty on leaving it, or, of nearly diagonal H whose diagonal has neighbours at most, exactly.
     """
     assert conserved.total is not None
     charges = conserved.charges
@@ -190,6 +147,10 @@ def starts_in_sector(
     found = [even, *clusters, *(_rearranged(charges, even, rng.random(len(even))) for _ in range(2))]
     if not rests_in_product_states(H, coefficients):
         return found, ""
+    if nearly_diagonal(H, coefficients)[0]:
+        lowest = lowest_configurations(H, coefficients, charges, conserved.total, KEPT)
+        if lowest is not None:
+            return [*lowest, *found], ""
     height = 2 * float(np.abs(coefficients).sum()) / len(H.sites)
     squares = Operator({(): 0.0})
     for name, value in wanted.items():
