@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from examples import bose_hubbard, ion_chain, kitaev_50x2, rydberg_51
+from examples import bose_hubbard, ion_chain, kitaev_50x2, rydberg_51, transmon_array
 from qep_tn.cli import main
 from qep_tn.runs.folder import load
 
@@ -63,6 +63,17 @@ def test_bosons_have_the_energy_of_the_series(monkeypatch, capsys, tmp_path):
     assert len(rows) == 5
     for t, energy, series in rows:
         assert float(energy) == pytest.approx(float(series), abs=1e-7 + 5e3 * float(t) ** 12)  # of the next order
+
+
+def test_photons_have_the_gap_of_the_series(capsys, tmp_path):
+    figure = tmp_path / "photons.png"
+    transmon_array.main(12, str(figure))
+    assert figure.stat().st_size > 10_000
+    gap, series = map(
+        float, re.search(r"gap at 12 photons: (\S+) MHz; .* series: (\S+)", capsys.readouterr().out).groups()
+    )
+    # a photon and a hole of the mass 1 / (2 g (1 + 2)) in a box of 12 sites
+    assert gap == pytest.approx(series + 3 * 6.25 * (3.1416 / 13) ** 2, abs=0.3)
 
 
 def test_atoms_order_at_a_detuning_that_grows_with_their_distant_repulsion(monkeypatch, capsys, tmp_path):

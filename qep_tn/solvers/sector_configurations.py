@@ -68,7 +68,7 @@ def lowest_configurations(
         longer, origin = np.full(shape, np.inf), np.zeros(shape, np.int32)
         for level, charge in enumerate(own):
             _, here, there = np.intersect1d(places + charge, reached, assume_unique=True, return_indices=True)
-            energies = (costs[here] + pairs[site][:, level, None]).reshape(len(here), -1)
+            energies = (costs[here] + pairs[site][:, level, None]).reshape(len(here), costs.shape[1] * costs.shape[2])
             lowest = np.argsort(energies, axis=1, kind="stable")[:, : shape[2]]
             longer[there, level] = np.take_along_axis(energies, lowest, axis=1) + single[site][level]
             origin[there, level] = lowest

@@ -143,14 +143,14 @@ def starts_in_sector(
     rng = np.random.default_rng(seed)
     places = np.arange(len(even))
     outwards = np.abs(places - (len(even) - 1) / 2)
-    clusters = [_rearranged(charges, even, by) for by in (places, -places, outwards, -outwards)]
-    found = [even, *clusters, *(_rearranged(charges, even, rng.random(len(even))) for _ in range(2))]
-    if not rests_in_product_states(H, coefficients):
-        return found, ""
+    random = [even, *(_rearranged(charges, even, rng.random(len(even))) for _ in range(2))]
     if nearly_diagonal(H, coefficients)[0]:
         lowest = lowest_configurations(H, coefficients, charges, conserved.total, KEPT)
         if lowest is not None:
-            return [*lowest, *found], ""
+            return [*lowest, *random], ""
+    found = [*random, *(_rearranged(charges, even, by) for by in (places, -places, outwards, -outwards))]
+    if not rests_in_product_states(H, coefficients):
+        return found, ""
     height = 2 * float(np.abs(coefficients).sum()) / len(H.sites)
     squares = Operator({(): 0.0})
     for name, value in wanted.items():
