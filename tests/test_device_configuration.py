@@ -182,7 +182,7 @@ def test_a_lab_of_ones_own_comes_from_a_file(name):
         (["gradient", "chain.toml", "--set", "device.readout=[[1, 1], [1, 0]]"], "every column must add up to 1"),
         (["gradient", "chain.toml", "--set", "device.scale={h=1}"], "[device] hidden: scale has 'h'"),
         (["gradient", "chain.toml", "--set", "device.offset={g_x=[1]}"], "[device] hidden: offset['g_x'] has shape"),
-        (["gradient", "chain.toml", "--set", "device.extra=Y(9)"], "[device] extra: it: site 9 is out of range"),
+        (["gradient", "chain.toml", "--set", "device.extra=Y(9)"], "[device] extra: site 9 is out of range"),
         (["gradient", "chain.toml", "--set", "device.drift={g_y=1}"], "[device] drift has 'g_y'"),
         (["gradient", "chain.toml", "--set", "device.name=Lab"], "[device] file: missing"),
         (["gradient", "chain.toml", "--set", "gradient.scheme=linear-response"], "linear-response"),

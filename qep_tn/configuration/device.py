@@ -68,9 +68,9 @@ def _extra(section: DeviceSection, H: Hamiltonian) -> Operator:
         return NO_OPERATOR
     try:
         operator = parse_operator(section.extra, L=len(H.sites))
-        operator.check(H.sites, "it")
     except ValueError as error:
         raise ValueError(f"extra: {error}") from None
+    operator.check(H.sites, "extra")
     return operator
 
 

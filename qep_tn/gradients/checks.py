@@ -44,7 +44,8 @@ def check_settings(
     if scheme not in ("symmetric", "one-sided", "linear-response"):
         raise ValueError(f"scheme = {scheme!r}: choose 'symmetric', 'one-sided' or 'linear-response'")
     if scheme == "linear-response" and not solver.linear_response:
-        raise ValueError(f"scheme 'linear-response' needs ExactDiagonalization, not {type(solver).__name__}")
+        asked = "a device" if solver.nudging is Nudging.MEASURED else type(solver).__name__
+        raise ValueError(f"scheme 'linear-response' needs ExactDiagonalization, not {asked}")
     if certify not in ("cheap", "full"):
         raise ValueError(f"certify = {certify!r}: choose 'cheap' or 'full'")
     if error not in ("full", "cheap"):
