@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from qep_tn.hamiltonians.charges import Charges
 from qep_tn.hamiltonians.hamiltonian import Hamiltonian
 
-_SAME = 1e-9  # of the sum of all coefficients: one energy
 _KEPT = 500  # partial configurations at a time, of those nearest to an even filling
 
 
@@ -49,7 +48,7 @@ def even_configuration(charges: Charges, total: int) -> list[int] | None:
 def lowest_configurations(
     H: Hamiltonian, coefficients: NDArray, charges: Charges, total: int, number: int
 ) -> list[list[int]] | None:
-    """Configurations of lowest diagonal energy in a sector, the lowest first, of so many one of each energy.
+    """So many configurations of lowest diagonal energy in a sector, the lowest first.
 
     None where a diagonal product spans more than two neighbours. Of each charge so far and each level of the last
     site so many of lowest energy are carried on, which loses none.
@@ -74,11 +73,9 @@ def lowest_configurations(
             origin[there, level] = lowest
         steps.append((reached, origin, costs.shape[2]))
         places, costs = reached, longer
-    ends, same = costs.reshape(-1), _SAME * float(np.abs(coefficients).sum())  # of the one charge that is left, if any
+    ends = costs.reshape(-1)  # of the one charge that is left, if any
     order = np.argsort(ends, kind="stable")[:number]
-    order = order[np.isfinite(ends[order])]
-    apart = np.diff(ends[order], prepend=-np.inf) > same
-    return [_traced(charges, total, steps, *divmod(int(n), costs.shape[2])) for n in order[apart]]
+    return [_traced(charges, total, steps, *divmod(int(n), costs.shape[2])) for n in order[np.isfinite(ends[order])]]
 
 
 def _traced(

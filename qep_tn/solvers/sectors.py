@@ -131,9 +131,10 @@ def starts_in_sector(
 ) -> tuple[list[list[int]], str]:
     """Configurations of the sector to begin with, as levels of all sites; and why there may be a lower one yet.
 
+    Those of lowest diagonal energy, where that has neighbours at most: sweeps do not carry particles to distant wells.
     The even one; the same levels in clusters at an end, in the middle or at both ends, where a magnet or an attractive
-    gas has them; and at random. Where sweeps rest in product states, those of lowest energy that are in the sector,
-    found with a penalty on leaving it, or, of nearly diagonal H whose diagonal has neighbours at most, exactly.
+    gas has them; and at random. Where sweeps rest in product states and that is not enough, those of lowest energy that
+    are in the sector, found with a penalty on leaving it.
     """
     assert conserved.total is not None
     charges = conserved.charges
@@ -143,13 +144,11 @@ def starts_in_sector(
     rng = np.random.default_rng(seed)
     places = np.arange(len(even))
     outwards = np.abs(places - (len(even) - 1) / 2)
-    random = [even, *(_rearranged(charges, even, rng.random(len(even))) for _ in range(2))]
-    if nearly_diagonal(H, coefficients)[0]:
-        lowest = lowest_configurations(H, coefficients, charges, conserved.total, KEPT)
-        if lowest is not None:
-            return [*lowest, *random], ""
-    found = [*random, *(_rearranged(charges, even, by) for by in (places, -places, outwards, -outwards))]
-    if not rests_in_product_states(H, coefficients):
+    clusters = [_rearranged(charges, even, by) for by in (places, -places, outwards, -outwards)]
+    lowest = lowest_configurations(H, coefficients, charges, conserved.total, KEPT)
+    random = (_rearranged(charges, even, rng.random(len(even))) for _ in range(2))
+    found = [*(lowest or ()), even, *clusters, *random]
+    if not rests_in_product_states(H, coefficients) or (lowest and nearly_diagonal(H, coefficients)[0]):
         return found, ""
     height = 2 * float(np.abs(coefficients).sum()) / len(H.sites)
     squares = Operator({(): 0.0})
