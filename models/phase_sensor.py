@@ -63,6 +63,8 @@ def phase_sensor(
             for q in letters
         ]
     else:
+        if isinstance(couplings, Operator) or not all(isinstance(a, Operator) and a.support for a in couplings):
+            raise ValueError("phase_sensor: couplings must be letters, or a list of operators that act on some site")
         for number, operator in enumerate(couplings):
             operator.check(system.sites, f"phase_sensor: couplings[{number}]")
         parameters["coupling"] = [

@@ -205,6 +205,7 @@ def test_a_lab_of_ones_own_comes_from_a_file(name):
         (["gradient", "own.toml", "--set", "device.name=Broken"], "OSError: nobody there"),
         (["gradient", "own.toml", "--set", "device.name=Shapeless"], "must be those of a Hamiltonian"),
         (["gradient", "own.toml", "--set", "sensor.sensors=1"], "leave [sensor] out"),
+        (["gradient", "own.toml", "--solver", "numba"], "leave the solver out"),
         (["verify", "own.toml"], "[model] name: missing"),
         (["benchmark", "own.toml"], "[model] name: missing"),
         (["gradient", "own.toml", "--set", "device={}"], "[model] name: missing"),

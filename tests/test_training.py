@@ -139,6 +139,9 @@ def test_sensor_couples_to_operators_of_the_system_as_they_are():
     assert [a.terms for a in H.parameters["coupling"]] == [a.terms for a in expected]
     with pytest.raises(ValueError, match=r"couplings\[1\]: site 4 is out of range"):
         phase_sensor(system, couplings=[Z(0), Z(4)])
+    for wrong in (Z(0) * Z(1), ["Z"], [qt.Operator({(): 1.0})]):
+        with pytest.raises(ValueError, match="letters, or a list of operators"):
+            phase_sensor(system, couplings=wrong)
 
 
 # --- samples

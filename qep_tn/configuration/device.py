@@ -38,6 +38,8 @@ def prepared(config: Config, with_sensor: bool = False) -> tuple[Hamiltonian, On
     else:
         if config.sensor is not None:
             raise ValueError(f"[sensor] the device of {section.file} names all its controls itself; leave [sensor] out")
+        if config.solver.name != "auto":
+            raise ValueError(f"[solver] the device of {section.file} prepares its states itself; leave the solver out")
         device = _own(section, section.file)
     try:
         _, solver = on_device(device, None, section.shots)
