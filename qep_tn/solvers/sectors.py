@@ -147,7 +147,7 @@ def starts_in_sector(
     clusters = [_rearranged(charges, even, by) for by in (places, -places, outwards, -outwards)]
     lowest = lowest_configurations(H, coefficients, charges, conserved.total, KEPT)
     random = (_rearranged(charges, even, rng.random(len(even))) for _ in range(2))
-    found = [*(lowest or ()), even, *clusters, *random]
+    found = [list(levels) for levels in dict.fromkeys(map(tuple, [*(lowest or ()), even, *clusters, *random]))]
     if not rests_in_product_states(H, coefficients) or (lowest and nearly_diagonal(H, coefficients)[0]):
         return found, ""
     height = 2 * float(np.abs(coefficients).sum()) / len(H.sites)
