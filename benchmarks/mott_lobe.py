@@ -193,7 +193,7 @@ def draw(rows):
                 tip, error = row["tip"], row["error"]
                 axes.fill_betweenx(heights, tip - error, tip + error, color=GREEN, alpha=0.25, lw=0)
                 axes.plot([tip] * 2, heights, color=GREEN, ls="--", label="tip, by the flow of $K$")
-        axes.text(0.06, 0.3, "Mott insulator\n$n = 1$", color=GREY)
+        axes.text(0.055, 0.33, "Mott insulator\n$n = 1$", fontsize=8, color=GREY)
         axes.set(xlabel="$t/U$", ylabel=r"$\mu/U$", xlim=(0, 0.36), ylim=(0, 1))
         axes.legend(loc="upper right", ncols=2, columnspacing=1.0, handlelength=1.5)
         figure.savefig(FIGURE, dpi=300)
